@@ -1,0 +1,184 @@
+"""How is it shown?
+
+Every function draws into a new figure and returns it; `save` stores it. Colours are Okabe and Ito's, which readers
+with a colour-vision deficiency can tell apart. A mask is drawn with tissue dark on white.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from PIL import Image
+
+from ppcore.files import atomic
+
+INK = np.array([61, 43, 86], np.uint8)  # tissue
+ADDED, REMOVED = np.array([86, 180, 233], np.uint8), np.array([213, 94, 0], np.uint8)
+COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "pix2pix": "#0072B2", "train": "#56B4E9",
+           "test": "#D55E00"}
+
+
+def use_style() -> None:
+    """Set the study's look for all figures of a notebook."""
+    sns.set_theme(context="notebook", style="ticks", font_scale=0.9, rc={
+        "figure.dpi": 80, "savefig.dpi": 110, "figure.constrained_layout.use": True, "axes.spines.top": False,
+        "axes.spines.right": False, "axes.titlesize": "medium", "legend.frameon": False})
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Store a figure as PNG, atomically; the bytes depend on the picture alone."""
+    with atomic(path) as temporary:
+        figure.savefig(temporary, metadata={"Software": None})
+
+
+def mask_picture(mask: np.ndarray) -> np.ndarray:
+    """Mask (H, W) in {0, 1} -> RGB (H, W, 3) uint8, tissue dark on white."""
+    return np.where(mask[..., None] > 0, INK, np.uint8(255))
+
+
+def change_picture(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """RGB picture of two masks: tissue in both dark, only before vermilion (removed), only after blue (added)."""
+    picture = mask_picture(before & after)
+    picture[(before == 1) & (after == 0)] = REMOVED
+    picture[(before == 0) & (after == 1)] = ADDED
+    return picture
+
+
+def image_grid(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str] = (), labels: Sequence[str] = (),
+               width: float = 11.0) -> Figure:
+    """A grid of pictures; masks (H, W) in {0, 1} and RGB (H, W, 3) may be mixed.
+
+    columns: titles above the first row. labels: names left of the rows. width: of the figure, inches.
+    """
+    height, across = rows[0][0].shape[:2]
+    count = max(len(row) for row in rows)
+    each = width / count
+    figure, axes = plt.subplots(len(rows), count, squeeze=False,
+                                figsize=(width, len(rows) * each * height / across + (0.35 if len(columns) else 0)))
+    for r, row in enumerate(rows):
+        for c in range(count):
+            axis = axes[r, c]
+            axis.set_xticks([]), axis.set_yticks([])
+            if c >= len(row):
+                axis.set_visible(False)
+                continue
+            picture = row[c] if row[c].ndim == 3 else mask_picture(row[c])
+            axis.imshow(picture, interpolation="antialiased" if row[c].ndim == 3 else "nearest")
+            for spine in axis.spines.values():
+                spine.set_visible(True)
+                spine.set(color="0.8", linewidth=0.6)
+            if r == 0 and c < len(columns):
+                axis.set_title(columns[c])
+            if c == 0 and r < len(labels):
+                axis.set_ylabel(labels[r])
+    return figure
+
+
+def slide_grids(slides: Sequence, grids: Sequence[pd.DataFrame], names: Sequence[str], height: int, width: int,
+                across: int = 3) -> Figure:
+    """Slides with the grid of patches over them: kept ones framed in colour by split, dropped ones veiled.
+
+    slides: as `ppcore.slides.open_slide` returns. grids: the index lines of each slide (reading R1: the grid starts
+    at the upper left corner and does not overlap). height, width: of a patch, px.
+    """
+    down = -(-len(slides) // across)
+    shape = np.median([slide.size[1] / slide.size[0] for slide in slides])
+    figure, axes = plt.subplots(down, across, figsize=(9, down * (9 / across * shape + 0.4)), squeeze=False)
+    for axis in axes.flat[len(slides):]:
+        axis.set_visible(False)
+    for axis, slide, grid, name in zip(axes.flat, slides, grids, names):
+        axis.imshow(slide.thumbnail(500), extent=(0, *slide.size, 0))
+        kept = {(line.row, line.column): line.split for line in grid.itertuples()}
+        for row in range(slide.size[1] // height):
+            for column in range(slide.size[0] // width):
+                split = kept.get((row, column))
+                corner, box = (column * width, row * height), {"width": width, "height": height}
+                if split is None:
+                    axis.add_patch(Rectangle(corner, **box, facecolor="white", alpha=0.55, edgecolor="none"))
+                    axis.add_patch(Rectangle(corner, **box, facecolor="none", edgecolor="0.55", linewidth=0.6))
+                else:
+                    axis.add_patch(Rectangle(corner, **box, facecolor="none", edgecolor=COLOURS.get(split, "0.3"),
+                                             linewidth=1.2))
+        axis.set_title(f"{name}: {len(kept)} kept", fontsize="small")
+        axis.set_axis_off()
+    return figure
+
+
+def split_legend(figure: Figure) -> None:
+    """Explain the frames of `slide_grids` below the figure."""
+    handles = [Patch(facecolor="none", edgecolor=COLOURS[split], linewidth=1.5, label=split)
+               for split in ("train", "test")]
+    handles.append(Patch(facecolor="0.95", edgecolor="0.55", label="dropped or unused"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+
+
+def fraction_histogram(index: pd.DataFrame) -> Figure:
+    """Tissue fraction of the patches, train and test, each scaled to its own number."""
+    figure, axis = plt.subplots(figsize=(7, 2.8))
+    for split, group in index[index["split"] != "gap"].groupby("split"):
+        axis.hist(group["tissue_fraction"], bins=np.linspace(0, 1, 26), density=True, histtype="step", linewidth=1.8,
+                  color=COLOURS[split], label=f"{split} (n = {len(group)})")
+    axis.set(xlabel="tissue fraction of a patch", ylabel="density", xlim=(0, 1))
+    axis.legend(loc="upper left")
+    return figure
+
+
+def change_panels(table: pd.DataFrame) -> Figure:
+    """What C does to each mask: `table` has pairs of columns `<name> fine`, `<name> coarse`, and `IoU`."""
+    names = [name.removesuffix(" fine") for name in table.columns if name.endswith(" fine")]
+    figure, axes = plt.subplots(1, len(names) + 1, figsize=(11, 2.9))
+    for axis, name in zip(axes, names):
+        axis.plot(table[f"{name} fine"], table[f"{name} coarse"], ".", markersize=3, alpha=0.5,
+                  color=COLOURS["pix2pix"])
+        top = max(table[f"{name} fine"].max(), table[f"{name} coarse"].max(), 1)
+        axis.plot([0, top], [0, top], color="0.6", linewidth=0.8)
+        unit = "px" if name == "edge length" else "count"
+        if unit == "count":
+            axis.set_xscale("symlog"), axis.set_yscale("symlog")
+        axis.set(title=name, xlabel=f"fine ({unit})", ylabel=f"coarse ({unit})")
+    axes[-1].hist(table["IoU"], bins=25, color=COLOURS["COPY"])
+    axes[-1].set(title="IoU(fine, coarse)", xlabel="IoU", ylabel="masks")
+    return figure
+
+
+def loss_curves(log: pd.DataFrame) -> Figure:
+    """Losses against the step, one panel each; the grey line below is the learning rate."""
+    names = [name for name in log.columns if name not in ("step", "epoch", "learning_rate")]
+    figure, axes = plt.subplots(1, len(names) + 1, figsize=(11, 2.6))
+    for axis, name in zip(axes, [*names, "learning_rate"]):
+        axis.plot(log["step"], log[name], color="0.5" if name == "learning_rate" else COLOURS["pix2pix"], linewidth=1.3)
+        axis.set(title=name.replace("_", " "), xlabel="step")
+    axes[-1].set_ylim(bottom=0)
+    return figure
+
+
+def fraction_densities(fractions: dict[str, np.ndarray]) -> Figure:
+    """Cumulative tissue fraction of each method and of the real test masks: KS is the largest vertical gap."""
+    figure, axis = plt.subplots(figsize=(7, 3))
+    for name, values in fractions.items():
+        axis.ecdf(values, label=f"{name} (n = {len(values)})", color=COLOURS.get(name, "0.4"),
+                  linewidth=2.6 if name == "real" else 1.4)
+    axis.set(xlabel="tissue fraction of a mask", ylabel="share of masks", xlim=(0, 1))
+    axis.legend(loc="upper left")
+    return figure
+
+
+def descriptor_bars(table: pd.DataFrame) -> Figure:
+    """Wasserstein-1 distance to the real test masks, a group of bars a descriptor; columns of `table` are methods."""
+    figure, axis = plt.subplots(figsize=(11, 3.6))
+    table.plot.bar(ax=axis, width=0.8, color=[COLOURS.get(name, "0.4") for name in table.columns])
+    axis.set(ylabel="Wasserstein-1\n(real standard deviations)", xlabel="")
+    axis.tick_params(axis="x", rotation=40)
+    plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
+    return figure
+
+
+def save_picture(picture: np.ndarray, path: str | Path) -> None:
+    """Store an RGB picture (H, W, 3) uint8 as PNG, pixel by pixel, atomically."""
+    with atomic(path) as temporary:
+        Image.fromarray(picture).save(temporary)

@@ -1,0 +1,44 @@
+"""How is a file written so that nobody ever takes half of it for the whole?"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the final name only after the block succeeded.
+
+    The temporary keeps the suffix, so that image writers recognise the format. Its bytes reach the disk before
+    the rename. If the block or the write fails (a full disk, Ctrl-C), the temporary is removed, whatever stood
+    under the final name stays as it was, and the error is raised.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            advice = ("the disk is full; nothing was left half-written: free some space, or set PRIORPATH_HOME to a "
+                      "folder on another disk, and run again")
+            raise OSError(errno.ENOSPC, advice, str(path)) from None
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def hash_file(path: str | Path) -> str:
+    """First 16 hex digits of the SHA-256 of a file's bytes: the content hash that the index files carry."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

@@ -1,0 +1,9 @@
+"""How good is it? Each file answers one part, and takes what is real first, what is synthetic second.
+
+    distribution   do the masks hold as much tissue as real ones?    KS, KL, intervals over subjects
+    morphometry    do they have the shapes of real ones?             27 descriptors, MMD, Wasserstein-1
+    frechet        does Inception-v3 see them alike?                 FID, KID
+    control        does the output keep to the outline?              IoU, boundary F1, diversity
+
+`frechet` alone takes the generated set first, as torch-fidelity does.
+"""

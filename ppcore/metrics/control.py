@@ -1,0 +1,90 @@
+"""Does the output keep to the outline that was asked for, and how much is left to chance?
+
+Controllability is the paper's claim, and it reports no number for it; these are ours (reading R30).
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from ppcore.metrics.morphometry import check_mask
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of the tissue of two masks, in [0, 1]; 1 when neither has tissue.
+
+    a, b: (H, W) uint8 in {0, 1}. Raises ValueError for masks of another form or of two shapes.
+    """
+    _check_pair(a, b)
+    union = np.count_nonzero(a | b)
+    return float(np.count_nonzero(a & b) / union) if union else 1.0
+
+
+def boundary_f1(a: np.ndarray, b: np.ndarray, tolerance: float = 2) -> float:
+    """F1 of the boundaries of two masks, in [0, 1] (Csurka et al. 2013; reading R30).
+
+    a, b: (H, W) uint8 in {0, 1}. tolerance: px, Euclidean. Symmetric in a and b.
+    A boundary pixel is tissue with air above, below, left or right of it; the frame is no boundary.
+    Precision: share of a's boundary pixels within the tolerance of b's boundary. Recall: the reverse.
+    Where neither mask has a boundary (all tissue or all air): 1 if they are equal, 0 if opposite. Where only
+    one has: 0. Raises ValueError as `iou` does.
+    """
+    _check_pair(a, b)
+    edge_a, edge_b = _boundary(a), _boundary(b)
+    if not (edge_a.any() or edge_b.any()):
+        return float(np.array_equal(a, b))
+    if not (edge_a.any() and edge_b.any()):
+        return 0.0
+    precision = np.mean(_distance_to(edge_b)[edge_a] <= tolerance)
+    recall = np.mean(_distance_to(edge_a)[edge_b] <= tolerance)
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+
+
+def diversity(samples: np.ndarray) -> float:
+    """Share of pixels in which two samples of one outline differ, mean over pairs, in [0, 1] (reading R30).
+
+    samples: (S, H, W) in {0, 1}, S >= 2, made from one and the same input; the study takes S = 8. 0 means
+    that the noise changes nothing; pix2pix is known to come near it (Isola et al. 2017, section 3.1).
+    Raises ValueError for another shape, S < 2, or a value that is neither 0 nor 1.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim != 3 or len(samples) < 2:
+        raise ValueError(f"samples have shape {samples.shape}: wanted (S, H, W), two or more of one outline")
+    if not np.isin(samples, (0, 1)).all():
+        raise ValueError(f"samples run from {samples.min()} to {samples.max()}: wanted 0 (air), 1 (tissue)")
+    count, tissue = len(samples), samples.sum(axis=0, dtype=np.int64)
+    pairs = count * (count - 1) / 2  # of which, in one pixel, tissue x air differ
+    return float(np.mean(tissue * (count - tissue)) / pairs)
+
+
+def control(outline: np.ndarray, generated: np.ndarray,
+            coarsen: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+    """How well C(G(x)) gives x back (reading R30).
+
+    outline: x, the coarse mask that was asked for; generated: G(x); both (H, W) uint8 in {0, 1}. coarsen: C,
+    from mask to coarse mask (`ppcore.masks.coarse_mask`); without it, fine texture would count as an error.
+    Returns `iou` and `boundary_f1` (2 px) of C(G(x)) against x, and `fraction_error`, the absolute difference
+    of their tissue fractions. COPY, G(x) = x, scores 1, 1, 0 where x = C(m), as C is idempotent (reading R7).
+    Raises ValueError as `iou` does.
+    """
+    returned = coarsen(generated)
+    return {"iou": iou(returned, outline), "boundary_f1": boundary_f1(returned, outline),
+            "fraction_error": abs(float(returned.mean()) - float(outline.mean()))}
+
+
+def _boundary(mask: np.ndarray) -> np.ndarray:
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return cv2.erode(mask, cross) != mask
+
+
+def _distance_to(edge: np.ndarray) -> np.ndarray:
+    """Distance of every pixel to the nearest one of edge, in px: (H, W) float32."""
+    return cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _check_pair(a: np.ndarray, b: np.ndarray) -> None:
+    check_mask(a)
+    check_mask(b)
+    if a.shape != b.shape:
+        raise ValueError(f"masks have shapes {a.shape} and {b.shape}: wanted two of one shape")

@@ -1,0 +1,92 @@
+"""Does Inception-v3 see synthetic masks as it sees real ones? FID, KID by torch-fidelity (reading R25).
+
+FID is defined by one set of weights. A number from any other network is no FID, so without these weights
+there is no number (reading R26).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ppcore.files import atomic
+from ppcore.metrics.morphometry import check_mask
+
+WEIGHTS_URL = ("https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+               "weights-inception-2015-12-05-6726825d.pth")  # as torch-fidelity has it
+WEIGHTS_NAME = WEIGHTS_URL.rsplit("/", 1)[-1]  # ends in 6726825d, the first digits of the sha256
+# pytorch-fid names the same file pt_inception-2015-12-05-6726825d.pth: the sha256 counts, not the name.
+WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+
+def find_inception_weights(path: str | Path | None = None, download: bool = False) -> Path | None:
+    """The file of the original FID weights, its sha256 checked; None when it is not at hand (reading R26).
+
+    path: the file, or None for torch-fidelity's own place, `checkpoints` in the torch hub folder.
+    download: fetch a missing file (95 MB) to that path; nothing is fetched otherwise.
+    Raises ValueError for another file: it is a pickle, which can run anything when it is loaded.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME if path is None else Path(path)
+    if not path.exists():
+        if not download:
+            return None
+        with atomic(path) as temporary:
+            torch.hub.download_url_to_file(WEIGHTS_URL, str(temporary), hash_prefix=WEIGHTS_SHA256)
+    _check_sha256(path)
+    return path
+
+
+def fid_kid(generated: Sequence[np.ndarray], real: Sequence[np.ndarray], weights: str | Path,
+            batch_size: int = 16, seed: int = 0) -> dict[str, float]:
+    """FID and KID of generated masks against real ones: {"fid": ..., "kid": ..., "n": ...} (reading R25).
+
+    generated, real: masks (H, W) uint8 in {0, 1}. FID's bias depends on their number, so both sets give their
+    first n masks, n being the smaller length. weights: what `find_inception_weights` returned. seed: for the
+    subsets of KID. Runs on a GPU where there is one.
+
+    Masks are copied to three channels of {0, 255}. torch-fidelity squeezes them to 299 x 299, whatever their
+    aspect, with the TensorFlow 1 resampling of the original FID.
+    FID: Heusel et al. 2017, eq. 6. Below 2,048 masks its covariance is singular and it is biased upwards:
+    print n, and read KID beside it, which is unbiased (Binkowski et al. 2018): the mean over 100 subsets of
+    1,000 masks or, for n <= 1,000, one value from all of them.
+    Raises ValueError for fewer than two masks, a mask of another form, or another weights file.
+    """
+    import torch_fidelity  # here, for it takes seconds and is needed only where the weights are
+
+    n = min(len(generated), len(real))
+    if n < 2:
+        raise ValueError(f"found {len(generated)} generated and {len(real)} real masks: wanted two or more")
+    _check_sha256(Path(weights))
+    scores = torch_fidelity.calculate_metrics(
+        input1=_Masks(generated, n), input2=_Masks(real, n), fid=True, kid=True,
+        feature_extractor="inception-v3-compat", feature_extractor_weights_path=str(weights),
+        kid_subset_size=min(n, 1000), kid_subsets=100 if n > 1000 else 1, rng_seed=seed,
+        cuda=torch.cuda.is_available(), batch_size=batch_size,
+        save_cpu_ram=True,  # no worker processes: the masks are in this one's memory
+        cache=False, verbose=False)
+    return {"fid": scores[torch_fidelity.KEY_METRIC_FID], "kid": scores[torch_fidelity.KEY_METRIC_KID_MEAN],
+            "n": n}
+
+
+class _Masks(torch.utils.data.Dataset):
+    """The first n masks as torch-fidelity wants them: (3, H, W) uint8 in {0, 255}."""
+
+    def __init__(self, masks: Sequence[np.ndarray], n: int):
+        self.masks, self.n = masks, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        check_mask(self.masks[index])
+        return torch.from_numpy(self.masks[index] * np.uint8(255)).expand(3, -1, -1)
+
+
+def _check_sha256(path: Path) -> None:
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise ValueError(f"{path} has sha256 {found}: wanted {WEIGHTS_SHA256}, the original FID weights, "
+                         f"from {WEIGHTS_URL}")

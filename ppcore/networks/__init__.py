@@ -1,0 +1,1 @@
+"""What is the model? One file an architecture; each cites its paper and states its parameter count."""

@@ -1,0 +1,190 @@
+"""What does a notebook declare, and how is it executed?
+
+A notebook declares its parameters in the cell tagged `parameters` (flat literals) and the modules of `ppcore` it
+uses by importing them. The workflow reruns it when one of those, or its own code, has changed in content.
+"""
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ppcore.files import atomic, write_text
+from ppcore.settings import REPOSITORY, data_folder
+
+NOTEBOOKS = REPOSITORY / "notebooks"
+
+
+def find_notebook(number: str) -> Path:
+    """The notebook whose name starts with `number`, as in "04"."""
+    return next(NOTEBOOKS.glob(f"{number}_*.ipynb"))
+
+
+def _code_cells(notebook: Path) -> list[dict]:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return [{**cell, "source": "".join(cell["source"])} for cell in cells if cell["cell_type"] == "code"]
+
+
+def declared_parameters(notebook: Path) -> dict[str, Any]:
+    """Names and defaults in the notebook's `parameters` cell. Only these are passed to it, and rerun it."""
+    source = next(cell["source"] for cell in _code_cells(notebook) if "parameters" in cell["metadata"].get("tags", []))
+    return {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(source).body}
+
+
+def code_fingerprint(notebook: Path) -> dict[str, str]:
+    """File -> content hash of the notebook's code and of every `ppcore` file it imports, directly or not."""
+    source = "\n".join(cell["source"] for cell in _code_cells(notebook))
+    found: dict[str, str] = {notebook.name: _hash(source)}
+    waiting = _imported_files(source)
+    while waiting:
+        path = waiting.pop()
+        name = str(path.relative_to(REPOSITORY))
+        if name not in found:
+            text = path.read_text(encoding="utf-8")
+            found[name] = _hash(text)
+            waiting |= _imported_files(text)
+    return dict(sorted(found.items()))
+
+
+def _imported_files(source: str) -> set[Path]:
+    """Files of `ppcore` that a piece of Python imports itself."""
+    modules = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {node.module} | {f"{node.module}.{name.name}" for name in node.names}
+    stems = [REPOSITORY / module.replace(".", "/") for module in modules if module.split(".")[0] == "ppcore"]
+    return {path for stem in stems for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def record_path(profile: str, cohort: str, number: str) -> Path:
+    """Where the outcome of a notebook's last execution stands (JSON), for the closing table."""
+    return data_folder(profile, cohort) / "notebooks" / f"{number}.json"
+
+
+def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
+    """Execute one notebook of one cohort through papermill; record how it went. Returns 0 or 1.
+
+    run_file: JSON that `ppcore.run` wrote: the run's id, owner, and the settings of each cohort. The executed
+    notebook lies in `data/<profile>/<cohort>/notebooks/`, also when it failed.
+    """
+    import papermill  # here, so that the workflow starts without it
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    plan = json.loads(run_file.read_text())
+    settings = plan["cohorts"][cohort]
+    notebook = find_notebook(number)
+    values = {name: settings[name] for name in declared_parameters(notebook)}
+    executed = data_folder(profile, cohort) / "notebooks" / notebook.name
+    record = {"run": plan["id"], "notebook": notebook.stem, "status": "running", "seconds": 0.0}
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    _stop_with(plan["owner"])
+
+    started = time.monotonic()
+    try:
+        with FileLock(executed.parent / ".executing.lock", timeout=30):
+            write_text(record_path(profile, cohort, number), json.dumps(record))
+            print(f"\n{notebook.stem} · {cohort}", file=sys.stderr, flush=True)
+            papermill.execute_notebook(notebook, executed, parameters=values, kernel_name="python3", cwd=NOTEBOOKS,
+                                       progress_bar=False, stderr_file=sys.stderr,
+                                       config=Config(KernelManager={"transport": "ipc"}))  # no network port
+        record["status"] = "done"
+    except PapermillExecutionError as error:
+        record |= {"status": "failed", "cell": error.exec_count, "error": _last_line(f"{error.ename}: {error.evalue}")}
+    except Timeout:
+        record |= {"status": "failed", "error": f"another process is executing a notebook of {cohort}: wait for it"}
+    except Exception as error:  # a killed kernel, a full disk: the table must say so, whatever it was
+        record |= {"status": "failed", "error": _last_line(f"{type(error).__name__}: {error}")}
+    record["seconds"] = time.monotonic() - started
+    if executed.exists():
+        record["warnings"] = _tidy_streams(executed)
+    write_text(record_path(profile, cohort, number), json.dumps(record))
+    return 0 if record["status"] == "done" else 1
+
+
+def _last_line(text: str) -> str:
+    return [line for line in text.splitlines() if line.strip()][-1].strip()
+
+
+def _stop_with(owner: str) -> None:
+    """End this process when the run that started it is gone, so that a killed run leaves no work behind.
+
+    owner: "host:pid" of the run. On another host (a cluster's node) the scheduler looks after that.
+    """
+    host, pid = owner.rsplit(":", 1)
+    if host != socket.gethostname():
+        return
+
+    def watch() -> None:
+        while True:
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                os._exit(1)  # the kernel notices its parent's end by itself
+            time.sleep(0.5)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _tidy_streams(executed: Path) -> list[str]:
+    """Keep the last state of each progress bar in an executed notebook. Returns the study's warnings in it."""
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)
+    found = []
+    for cell in notebook.cells:
+        text = {"stdout": "", "stderr": ""}
+        others = []
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                text[output.name] += output.text
+            else:
+                others.append(output)
+        if any(text.values()):
+            kept = {name: "\n".join(line.rsplit("\r", 1)[-1] for line in value.split("\n"))
+                    for name, value in text.items()}
+            streams = [nbformat.v4.new_output("stream", name=name, text=value) for name, value in kept.items() if value]
+            cell.outputs = streams + others
+            found += [line.removeprefix("StudyWarning: ") for line in kept["stderr"].splitlines()
+                      if line.startswith("StudyWarning: ")]
+    with atomic(executed) as temporary:
+        nbformat.write(notebook, temporary)
+    return found
+
+
+def update_kept_outputs(profile: str, cohort: str, numbers: list[str]) -> None:
+    """Copy the outputs of executed notebooks into the notebooks of the repository, without papermill's marks."""
+    import nbformat
+
+    for number in numbers:
+        source = find_notebook(number)
+        notebook = nbformat.read(data_folder(profile, cohort) / "notebooks" / source.name, as_version=4)
+        notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+        notebook.metadata.pop("papermill", None)
+        for cell in notebook.cells:
+            cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        with atomic(source) as temporary:
+            nbformat.write(notebook, temporary)
+
+
+if __name__ == "__main__":  # as the workflow calls it
+    parser = argparse.ArgumentParser(description="Execute one notebook of one cohort.")
+    for name in ("number", "profile", "cohort"):
+        parser.add_argument(name)
+    parser.add_argument("run_file", type=Path)
+    sys.exit(execute(**vars(parser.parse_args())))

@@ -1,0 +1,209 @@
+"""Where do the patches of a cohort lie, and how are they cut and split?
+
+    patches/rgb/<patch>.webp     (H, W, 3) uint8 RGB, lossless
+    patches/fine/<patch>.png     fine mask, 1 bit, white = tissue
+    patches/index.csv            one line a kept patch, columns as INDEX
+    patches/sources.csv          one line a file: how many patches were cut, kept, dropped; or why it was skipped
+
+`index.csv` is written last: a folder without it is no patch set.
+"""
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from PIL import Image
+from tqdm import tqdm
+
+from ppcore.cohorts import Source
+from ppcore.files import atomic, hash_file, write_text
+from ppcore.masks import read_mask, tissue_mask, write_mask
+from ppcore.settings import StudyError, warn
+from ppcore.slides import SlideError, open_slide
+
+INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", "tissue_fraction", "rgb_hash",
+         "fine_hash")
+
+
+def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width: int, mpp: float, air_threshold: int,
+                max_air: float, strict: bool = False, jobs: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cut every source on a grid without overlap, drop what is mostly air, store RGB and fine mask of the rest.
+
+    height, width: px. mpp: um per px. air_threshold: gray 0-255 (reading R3). max_air: a patch with a larger air
+    fraction is dropped (section 2.1, R4). A file that cannot be used is skipped, warned of and listed with the
+    reason, or stops the run if `strict`. Returns the index without `split`, and the table of sources; stores no
+    `index.csv` yet (see `store_index`). Raises `StudyError` if no patch is left.
+    """
+    folder = Path(folder)
+    for part in ("rgb", "fine"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+        (folder / part).mkdir(parents=True)
+    (folder / "index.csv").unlink(missing_ok=True)
+    names = _unique_names([source.file for source in sources])
+    grid = {"height": height, "width": width, "mpp": mpp, "air_threshold": air_threshold, "max_air": max_air}
+    jobs_list = (delayed(_cut_one)(source, name, folder, **grid) for source, name in zip(sources, names))
+    # threads: OpenSlide, OpenCV and the WebP encoder work outside Python's lock
+    results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(jobs_list)
+
+    index, table = [], []
+    for (kept, row), source in zip(tqdm(results, total=len(sources), desc="cutting", unit="file"), sources):
+        if row["skipped"]:
+            if strict:
+                raise StudyError(f"{source.file}: {row['skipped']} (strict=true stops at the first such file)")
+            warn(f"{source.file.name} was skipped: {row['skipped']}")
+        index += kept
+        table.append(row)
+    index, table = pd.DataFrame(index), pd.DataFrame(table)
+    if index.empty:
+        raise StudyError(_why_empty(table, max_air, air_threshold))
+    return index, table
+
+
+def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int, mpp: float, air_threshold: int,
+             max_air: float) -> tuple[list[dict], dict]:
+    """Cut one file. Returns its lines of the index and its line of the table of sources; never raises SlideError."""
+    row = {"file": source.file.name, "subject": source.subject, "cut": 0, "kept": 0, "dropped_air": 0, "skipped": ""}
+    kept: list[dict] = []
+    try:
+        slide = open_slide(source.file, mpp)
+        columns, rows = slide.size[0] // width, slide.size[1] // height
+        if not columns or not rows:
+            raise SlideError(f"{slide.size[0]} x {slide.size[1]} px is smaller than one patch of {width} x {height} px "
+                             "(width x height): run with a smaller patch_height, patch_width or mpp")
+        for r in range(rows):
+            for c in range(columns):
+                rgb = slide.read(c * width, r * height, width, height)
+                fine = tissue_mask(rgb, air_threshold)
+                row["cut"] += 1
+                if 1.0 - fine.mean() > max_air:
+                    row["dropped_air"] += 1
+                    continue
+                patch = f"{name}_r{r:03d}_c{c:03d}"
+                with atomic(folder / "rgb" / f"{patch}.webp") as temporary:
+                    Image.fromarray(rgb).save(temporary, lossless=True, method=2)
+                write_mask(folder / "fine" / f"{patch}.png", fine)
+                kept.append({"patch": patch, "file": source.file.name, "subject": source.subject,
+                             "x": round(c * width * slide.scale), "y": round(r * height * slide.scale), "row": r,
+                             "column": c, "mpp": slide.mpp, "tissue_fraction": float(fine.mean()),
+                             "rgb_hash": hash_file(folder / "rgb" / f"{patch}.webp"),
+                             "fine_hash": hash_file(folder / "fine" / f"{patch}.png")})
+    except SlideError as error:  # what was already stored of a damaged slide goes too: all of it or none
+        for line in kept:
+            (folder / "rgb" / f"{line['patch']}.webp").unlink()
+            (folder / "fine" / f"{line['patch']}.png").unlink()
+        return [], {**row, "cut": 0, "dropped_air": 0, "skipped": str(error)}
+    return kept, {**row, "kept": len(kept)}
+
+
+def _unique_names(files: list[Path]) -> list[str]:
+    """Stems, or whole names where two files share a stem."""
+    stems = [path.stem for path in files]
+    return [path.stem if stems.count(path.stem) == 1 else path.name for path in files]
+
+
+def _why_empty(table: pd.DataFrame, max_air: float, air_threshold: int) -> str:
+    skipped = table[table["skipped"] != ""]
+    if len(skipped) == len(table):
+        return (f"none of the {len(table)} files could be used; the first, {skipped['file'].iloc[0]}: "
+                f"{skipped['skipped'].iloc[0]}")
+    return (f"no patch is left: all {table['cut'].sum()} cut from {len(table) - len(skipped)} files are more than "
+            f"{max_air:.0%} air at the threshold {air_threshold} (gray above it is air). Is the stain right "
+            "(--stain he|ihc)? Else run with a larger -p air_threshold=... or max_air=...")
+
+
+def split_patches(index: pd.DataFrame, test_fraction: float, seed: int, how: str = "auto") -> pd.DataFrame:
+    """Add the column `split`: train, test, or gap (used for nothing).
+
+    By subject, never by patch (reading R5): subjects are shuffled by `seed`, and one after the other goes to the
+    test as long as that brings its share of patches closer to `test_fraction`; each side gets at least one.
+
+    One subject alone cannot be split so. If it is a single slide and `how` is auto, or `how` is region, the lower
+    rows of each file become the test, with one row between left out; a warning says that the test is then no other
+    patient. Several files of one subject under `auto`, and one subject under `subject`, raise `StudyError`.
+    """
+    subjects = sorted(index["subject"].unique())
+    if how != "region" and len(subjects) > 1:
+        return index.assign(split=np.where(index["subject"].isin(_test_subjects(index, test_fraction, seed)),
+                                           "test", "train"))
+    if how == "subject" or (how == "auto" and index["file"].nunique() > 1):
+        raise StudyError(f"all {index['file'].nunique()} files belong to one subject ({subjects[0]}), and a split by "
+                         "subject needs two or more: add slides of others, mend subjects.csv, or accept a split of "
+                         "each file into regions with -p split=region (its test then says nothing about other "
+                         "patients)")
+    warn("the test is a region of the same slides, not another patient (split=region): the numbers are optimistic")
+    split = pd.Series("train", index=index.index)
+    for _, patches in index.groupby("file"):
+        rows = np.sort(patches["row"].unique())
+        tested = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)
+        split[patches.index[patches["row"].isin(rows[len(rows) - tested:])]] = "test" if tested else "train"
+        if len(rows) - tested >= 3:
+            split[patches.index[patches["row"] == rows[len(rows) - tested - 1]]] = "gap"
+    if set(split) < {"train", "test"}:
+        raise StudyError(f"{len(index)} patches in one row of one slide cannot be split into train and test: "
+                         "run with a smaller -p patch_height=... or mpp=...")
+    return index.assign(split=split)
+
+
+def _test_subjects(index: pd.DataFrame, test_fraction: float, seed: int) -> set[str]:
+    counts = index["subject"].value_counts().sort_index()
+    order = np.random.default_rng(seed).permutation(counts.index.to_numpy())
+    wanted, test, have = test_fraction * len(index), [], 0
+    for subject in order:
+        if len(test) < len(order) - 1 and abs(have + counts[subject] - wanted) < abs(have - wanted):
+            test.append(subject)
+            have += counts[subject]
+    return set(test or [counts.idxmin()])
+
+
+def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path) -> None:
+    """Store `sources.csv`, then `index.csv`, which makes the folder a patch set."""
+    write_text(Path(folder) / "sources.csv", sources.to_csv(index=False))
+    write_text(Path(folder) / "index.csv", index[list(INDEX)].to_csv(index=False, float_format="%.6f"))
+
+
+def load_index(folder: str | Path) -> pd.DataFrame:
+    """Read `index.csv` of a patch set. Raises `StudyError` that says which notebook makes it."""
+    path = Path(folder) / "index.csv"
+    if not path.exists():
+        raise StudyError(f"{path} is not there: run notebook 01 first (./run_all.sh --only 01)")
+    return pd.read_csv(path, dtype={"patch": str, "file": str, "subject": str})
+
+
+def table_1(index: pd.DataFrame, height: int, width: int, stain: str) -> pd.DataFrame:
+    """Table 1 of the paper for this cohort: parameter and value, one a row."""
+    counts = index["split"].value_counts()
+    mpp = index["mpp"].mean()
+    return pd.DataFrame({
+        "parameter": ["# of slides", "# of participants", "# of train patches", "# of test patches", "Patch size",
+                      "um per pixel", "Staining method"],
+        "value": [str(index["file"].nunique()), str(index["subject"].nunique()), f"{counts.get('train', 0):,}",
+                  f"{counts.get('test', 0):,}", f"{height} x {width}",
+                  "not stated" if math.isnan(mpp) else f"{mpp:.2f}", {"he": "H&E", "ihc": "IHC"}[stain]]})
+
+
+class MaskPairs(torch.utils.data.Dataset):
+    """Pairs of masks for coarse -> fine: `coarse`, `fine`, float (1, H, W) in {-1, +1}, tissue = +1 (reading R14)."""
+
+    def __init__(self, patches: list[str], coarse: str | Path, fine: str | Path) -> None:
+        self.patches, self.folders = list(patches), {"coarse": Path(coarse), "fine": Path(fine)}
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
+        return {name: to_tensor(read_mask(folder / f"{self.patches[i]}.png"))
+                for name, folder in self.folders.items()}
+
+
+def to_tensor(mask: np.ndarray) -> torch.Tensor:
+    """Mask (H, W) in {0, 1} -> float tensor (1, H, W) in {-1, +1} (reading R14)."""
+    return torch.from_numpy(mask.astype(np.float32) * 2 - 1)[None]
+
+
+def to_mask(output: torch.Tensor) -> np.ndarray:
+    """Network output (1, H, W) in [-1, 1] -> mask (H, W) uint8 in {0, 1}, threshold 0 (reading R14)."""
+    return (output[0] > 0).to(torch.uint8).cpu().numpy()

@@ -1,0 +1,129 @@
+"""How is a tile read from a slide or a field at a wanted resolution?"""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openslide
+from PIL import Image
+
+from ppcore.settings import warn
+
+
+class SlideError(Exception):
+    """One image that cannot be used: what was found in it and what to do. The cohort can go on without it."""
+
+
+class WholeSlide:
+    """A file that OpenSlide reads, seen at `mpp` um per pixel.
+
+    Tiles come from the level just finer than wanted and are averaged down by area. A slide within 5 % of the wanted
+    resolution is read as it is, without resampling. A slide coarser than wanted is refused: enlarging it would
+    invent the small structure that the study is about.
+    """
+
+    def __init__(self, path: Path, mpp: float) -> None:
+        try:
+            self._slide = openslide.OpenSlide(path)
+            own = self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X)
+        except openslide.OpenSlideError as error:
+            raise SlideError(f"OpenSlide cannot open it ({error}): copy the file again or remove it") from error
+        self.native_mpp = float(own) if own else math.nan
+        if own is None:
+            warn(f"{path.name} states no um per pixel: its level 0 is read as it is")
+        scale = mpp / self.native_mpp if own else 1.0
+        if scale < 0.95:
+            raise SlideError(f"its finest level has {self.native_mpp:.3g} um/px, coarser than the wanted {mpp:.3g}: "
+                             f"run with -p mpp={self.native_mpp:.3g} or more")
+        self.scale = 1.0 if scale < 1.05 else scale  # level-0 px per px of a tile
+        self.mpp = self.native_mpp * self.scale
+        self._level = self._slide.get_best_level_for_downsample(self.scale * 1.001)
+        width, height = self._slide.dimensions
+        self.size = int(width / self.scale), int(height / self.scale)
+
+    def read(self, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """The tile whose upper left corner is (x, y), all in px of the wanted resolution.
+
+        Returns (height, width, 3) uint8 RGB; what the slide leaves transparent (unscanned) is white. Raises
+        `SlideError` where the file is damaged.
+        """
+        step = self.scale / self._slide.level_downsamples[self._level]
+        source = round(width * step), round(height * step)
+        try:
+            corner = round(x * self.scale), round(y * self.scale)
+            rgba = np.asarray(self._slide.read_region(corner, self._level, source))
+        except openslide.OpenSlideError as error:
+            raise SlideError(f"damaged near x={x}, y={y} ({error}): copy the file again or remove it") from error
+        return _resize(_on_white(rgba), width, height)
+
+    def thumbnail(self, longest: int = 1024) -> np.ndarray:
+        """The whole slide, (H, W, 3) uint8 RGB, with `longest` px on its longer side."""
+        try:
+            return np.asarray(self._slide.get_thumbnail((longest, longest)).convert("RGB"))
+        except openslide.OpenSlideError as error:
+            raise SlideError(f"damaged ({error}): copy the file again or remove it") from error
+
+
+class Field:
+    """A plain 8-bit RGB image (PNG, JPEG, TIFF). It states no resolution, so it is read as it is (scale 1)."""
+
+    scale = 1.0
+    mpp = math.nan
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with Image.open(path) as image:
+                deep = any(";16" in str(tile.args) for tile in image.tile)  # Pillow would cut it to 8 bits unsaid
+                if image.mode != "RGB" or deep:
+                    found = "a 16-bit image" if deep else _MODES.get(image.mode, f"mode {image.mode}")
+                    raise SlideError(f"found {found}, wanted 8-bit RGB: convert it (and place a transparent image on "
+                                     "white) before the run")
+                self._rgb = np.asarray(image)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise SlideError(f"cannot be read ({error}): copy the file again or remove it") from error
+        self.size = self._rgb.shape[1], self._rgb.shape[0]
+
+    def read(self, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """As `WholeSlide.read`."""
+        return self._rgb[y:y + height, x:x + width]
+
+    def thumbnail(self, longest: int = 1024) -> np.ndarray:
+        """As `WholeSlide.thumbnail`."""
+        factor = min(1.0, longest / max(self.size))
+        return _resize(self._rgb, round(self.size[0] * factor), round(self.size[1] * factor))
+
+
+_MODES = {"L": "a gray image", "1": "a 1-bit image", "P": "a palette image", "RGBA": "an image with an alpha channel",
+          "LA": "a gray image with an alpha channel", "CMYK": "a CMYK image", "I;16": "a 16-bit image",
+          "I;16B": "a 16-bit image", "I": "a 32-bit image", "F": "a floating-point image"}
+
+
+def open_slide(path: str | Path, mpp: float) -> WholeSlide | Field:
+    """Open `path` at `mpp` um per pixel: through OpenSlide if it knows the format, else as a plain field.
+
+    Raises `SlideError` for a damaged file, one that is coarser than wanted, and a field that is not 8-bit RGB.
+    """
+    path = Path(path)
+    try:
+        known = openslide.OpenSlide.detect_format(path)
+    except openslide.OpenSlideError as error:
+        raise SlideError(f"OpenSlide cannot open it ({error}): copy the file again or remove it") from error
+    if known:
+        return WholeSlide(path, mpp)
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
+        return Field(path)
+    raise SlideError("no slide that OpenSlide can read (truncated or of another format): copy it again or remove it")
+
+
+def _on_white(rgba: np.ndarray) -> np.ndarray:
+    alpha = rgba[..., 3:]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    return np.where(alpha == 0, 255, rgba[..., :3]).astype(np.uint8)
+
+
+def _resize(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,79 @@
+"""Settings, profiles, and the files that must say the same thing."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+
+from ppcore.notebooks import NOTEBOOKS, declared_parameters
+from ppcore.settings import PROFILE_NAMES, REPOSITORY, Settings, StudyError, load_settings
+
+
+@pytest.mark.parametrize("overrides, words", [
+    ({"coarse_clsoe": 3}, "'coarse_clsoe' is not known: did you mean 'coarse_close'"),
+    ({"xyzzy": 3}, "'xyzzy' is not known: ./run_all.sh parameters lists them"),
+    ({"ngf": "abc"}, "ngf='abc': input should be a valid integer"),
+    ({"ngf": True}, "ngf=True: input should be a valid integer"),
+    ({"mpp": 900}, "mpp=900: input should be less than or equal to 20"),
+    ({"lambda_l1": float("nan")}, "lambda_l1=nan"),
+    ({"patch_height": 100}, "patch_height=100 is no multiple of .* = 256"),
+    ({"epochs": 0, "decay_epochs": 0}, "nothing would be trained"),
+    ({"cohort": "../x"}, "cohort='../x'"),
+])
+def test_a_wrong_parameter_is_named_with_what_was_found_and_wanted(overrides, words):
+    with pytest.raises(StudyError, match=words):
+        load_settings("demo", overrides)
+
+
+def test_all_wrong_parameters_are_named_at_once():
+    with pytest.raises(StudyError) as error:
+        load_settings("demo", {"ngf": 0, "levels": 99})
+    assert "ngf=0" in str(error.value) and "levels=99" in str(error.value)
+
+
+def test_the_air_threshold_follows_the_stain_unless_given():
+    assert load_settings("paper", {}).air_threshold == 204
+    assert load_settings("paper", {"stain": "ihc"}).air_threshold == 235
+    assert load_settings("paper", {"stain": "ihc", "air_threshold": 220}).air_threshold == 220
+
+
+def test_the_paper_profile_is_the_papers_numbers():
+    paper = load_settings("paper", {})
+    assert (paper.patch_height, paper.patch_width, paper.max_air) == (512, 1024, 0.85)  # section 2.1
+    assert (paper.coarse_open, paper.coarse_close) == (5, 10)  # section 2.3
+    assert (paper.epochs, paper.decay_epochs, paper.batch_size, paper.learning_rate) == (50, 50, 1, 2e-4)  # 2.8
+    assert (paper.ngf, paper.levels, paper.lambda_l1, paper.mpp) == (64, 8, 100, 2.0)
+
+
+@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("[0-9]*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebooks_parameters_are_the_demos(notebook):
+    """Opened by hand, a notebook shows the demo; papermill finds every parameter among the settings."""
+    demo = load_settings("demo", {}).model_dump()
+    declared = declared_parameters(notebook)
+    assert declared == {name: demo[name] for name in declared}
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_a_profile_repeats_no_default(profile):
+    text = (REPOSITORY / "notebooks" / "profiles" / f"{profile}.yaml").read_text()
+    for name, value in (yaml.safe_load(text) or {}).items():
+        assert value != Settings.model_fields[name].default, f"{name} is the default anyway"
+
+
+def test_lock_pyproject_and_conda_environment_name_the_same_packages():
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    locked = set(re.findall(r"^([a-z0-9-]+)==", lock, flags=re.M))
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = {re.match(r"[A-Za-z0-9-]+", line)[0].lower() for line in project["dependencies"]}
+    assert wanted <= locked, f"not in the lock: {wanted - locked}"
+    environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text())
+    assert environment["dependencies"] == ["python=3.11", "pip", {"pip": ["-r requirements.lock"]}]
+
+
+def test_every_locked_package_has_a_hash_and_no_file_names_an_index():
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    packages = re.split(r"\n(?=[a-z0-9-]+==)", lock)[1:]
+    assert packages and all("--hash=sha256:" in package for package in packages)
+    for name in ("requirements.lock", "environment.yml", "pyproject.toml", "run_all.sh"):
+        assert not re.search(r"index-url[ =]+http|://", (REPOSITORY / name).read_text()), name

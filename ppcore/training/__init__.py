@@ -1,0 +1,1 @@
+"""How is it trained? `loop` carries a run to its end; one file a method holds its equations."""

@@ -1,0 +1,139 @@
+"""How does a run survive an interruption? By checkpoints, written whole or not at all, and checked when read.
+
+A checkpoint is a folder, `step-00000200`, of four files: `tensors.safetensors` (all networks and optimisers),
+`log.csv` (the log up to that step), `state.json` (`State`) and `SHA256SUMS`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ppcore.settings import warn
+from ppcore.training.method import Method
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class State:
+    """What a run is made of besides tensors and log.
+
+    step: whole steps done. fingerprint: of all that the result depends on. losses: of each step since the
+    last row of the log.
+    """
+
+    step: int
+    fingerprint: str
+    losses: list[dict[str, float]]
+
+
+def save_checkpoint(folder: Path, method: Method, state: State, log: bytes) -> Path:
+    """Write a checkpoint into `folder` and remove all but the newest two; return its path.
+
+    It is written under a hidden name, brought to the disk (fsync) and then renamed: a process killed at any
+    moment, or a full disk, leaves the older checkpoints as they were. The error of a failed write is raised.
+    """
+    final = folder / f"step-{state.step:08d}"
+    partial = folder / f".{final.name}"
+    for leftover in folder.glob(".step-*"):
+        shutil.rmtree(leftover)
+    partial.mkdir(parents=True)
+    try:
+        save_file(_tensors(method), partial / "tensors.safetensors")
+        (partial / "log.csv").write_bytes(log)
+        (partial / "state.json").write_text(json.dumps(asdict(state), indent=1))
+        (partial / "SHA256SUMS").write_text(_sums(partial))
+        for path in (*partial.iterdir(), partial):
+            _to_disk(path)
+        if final.exists():  # it was damaged, or the run would not be here again
+            shutil.rmtree(final)
+        partial.rename(final)
+        _to_disk(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    older = sorted(path for path in folder.glob("step-*") if path.name < final.name)
+    for path in set(folder.glob("step-*")) - {final, *older[-(KEPT - 1):]}:
+        shutil.rmtree(path)
+    return final
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of `folder`, or None; warn of every damaged one passed over."""
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        try:
+            if (path / "SHA256SUMS").read_text() == _sums(path):
+                return path
+            fault = "its content is not what was written"
+        except (OSError, UnicodeDecodeError) as error:
+            fault = str(error)
+        warn(f"checkpoint {path} is damaged ({fault}): it is passed over for the one before it")
+    return None
+
+
+def read_state(checkpoint: Path) -> State:
+    """Read step, fingerprint and open losses of a whole checkpoint."""
+    return State(**json.loads((checkpoint / "state.json").read_text()))
+
+
+def load_checkpoint(checkpoint: Path, method: Method) -> None:
+    """Give networks and optimisers of `method` the content of a whole checkpoint.
+
+    Raises torch's `RuntimeError`, which names the tensors, when the networks are not those of the checkpoint.
+    """
+    tensors = load_file(checkpoint / "tensors.safetensors")
+    for name, network in method.networks.items():
+        network.load_state_dict(_under(f"networks/{name}/", tensors))
+    for name, optimizer in method.optimizers.items():
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for key, value in _under(f"optimizers/{name}/", tensors).items():
+            index, moment = key.split("/")
+            if value.ndim:  # fused Adam walks parameter and moments in step: lay them out alike in memory
+                value = torch.empty_like(parameters[int(index)]).copy_(value)
+            moments[int(index)][moment] = value
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": dict(moments)})
+
+
+def network_tensors(networks: dict[str, torch.nn.Module]) -> dict[str, Tensor]:
+    """Weights of `networks` as `name/key`, contiguous and on the CPU, as safetensors wants them."""
+    return {f"{name}/{key}": value.cpu().contiguous()
+            for name, network in networks.items() for key, value in network.state_dict().items()}
+
+
+def _tensors(method: Method) -> dict[str, Tensor]:
+    tensors = {f"networks/{key}": value for key, value in network_tensors(method.networks).items()}
+    for name, optimizer in method.optimizers.items():
+        for index, moments in optimizer.state_dict()["state"].items():
+            for moment, value in moments.items():
+                tensors[f"optimizers/{name}/{index}/{moment}"] = value.cpu().contiguous()
+    return tensors
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _sums(folder: Path) -> str:
+    """SHA-256 of the files in the form of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks them, too."""
+    lines = []
+    for name in ("tensors.safetensors", "log.csv", "state.json"):
+        with open(folder / name, "rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    return "".join(lines)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,226 @@
+"""How is a training run carried from its first step to its last, through every interruption?
+
+A run is decided by method, settings, data, training arguments and seed alone. Every random draw of a step
+comes from (seed, step), every draw of an item from (seed, epoch, item). So there are no random states to
+keep, looking at samples changes nothing, and a run that was killed and started again takes the steps of an
+unbroken one; on a CPU, with as many threads, to the last bit.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ppcore.files import atomic, write_text
+from ppcore.training.checkpoint import State, load_checkpoint, newest_checkpoint, read_state, save_checkpoint
+from ppcore.training.interrupt import ignore_interrupt, late_interrupt
+from ppcore.training.method import Method
+from ppcore.training.model_card import write_model
+from ppcore.training.order import STEP, SeededItems, data_order, torch_seed
+
+
+def train(
+    method: Method,
+    dataset: Dataset,
+    folder: str | Path,
+    *,
+    epochs: int,
+    decay_epochs: int,
+    seed: int,
+    data_fingerprint: str,
+    batch_size: int = 1,
+    checkpoint_steps: int = 2000,
+    log_steps: int = 100,
+    sample: Callable[[Method, int], None] | None = None,
+    sample_steps: int = 2000,
+    device: str = "cpu",
+    workers: int = 0,
+) -> pd.DataFrame:
+    """Train `method` on `dataset`, or go on where an earlier call was stopped; return the log.
+
+    dataset: map-style, items are dicts of tensors. An item may draw at random from torch's global generator.
+    epochs, decay_epochs: at the full learning rate, then linearly to 0 (section 2.8; reading R19).
+    data_fingerprint: names the data. When it, the settings or a training argument that decides the result
+        differ from those of the checkpoints in `folder`, these are removed and training starts anew.
+    checkpoint_steps, log_steps, sample_steps: steps from one checkpoint, row of the log or call of
+        `sample(method, step)` to the next.
+    device: "cpu" (float32) or "cuda" (bfloat16 autocast where the GPU has it).
+    workers: processes that load data; 0 loads between the steps.
+
+    `folder` receives `checkpoints/`, `log.csv` (step, epoch, learning_rate and the mean of each loss since
+    the row before) and, at the end, `generator.safetensors` and `model.json`. A finished run is not repeated:
+    the method gets its weights.
+
+    Raises `ValueError` for arguments out of range, `FloatingPointError` when a loss is not finite, and
+    `KeyboardInterrupt` after Ctrl-C, once the step under way is done and kept (a second Ctrl-C acts at once).
+    """
+    _check(dataset, device, epochs=epochs, decay_epochs=decay_epochs, batch_size=batch_size, seed=seed,
+           checkpoint_steps=checkpoint_steps, log_steps=log_steps, sample_steps=sample_steps)
+    folder, items = Path(folder), len(dataset)
+    steps_per_epoch = math.ceil(items / batch_size)
+    constant_steps, decay_steps = steps_per_epoch * epochs, steps_per_epoch * decay_epochs
+    total = constant_steps + decay_steps
+    card = {"method": type(method).__name__, "settings": asdict(method.settings),
+            "data_fingerprint": data_fingerprint,
+            "training": {"epochs": epochs, "decay_epochs": decay_epochs, "batch_size": batch_size,
+                         "seed": seed, "log_steps": log_steps, "items": items, "steps": total}}
+    fingerprint = hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+    bf16 = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if bf16 else "no")
+    gpus = [accelerator.device] if device == "cuda" else []
+
+    with prepared(method, accelerator), torch.random.fork_rng(gpus), late_interrupt() as interrupt:
+        checkpoint, state = _begin(method, folder, fingerprint, seed)
+        step, log = state.step, _Log(folder / "log.csv", state.losses)
+        finished = step == total and (folder / "model.json").exists()
+        epoch, index = divmod(step, steps_per_epoch)
+        bar = tqdm(initial=epoch * items + index * batch_size, total=(epochs + decay_epochs) * items,
+                   unit="image", mininterval=1.0)
+        loader = DataLoader(
+            SeededItems(dataset, seed), batch_sampler=data_order(items, batch_size, seed, step, total),
+            num_workers=workers, worker_init_fn=ignore_interrupt, pin_memory=device == "cuda")
+        with bar:
+            for batch in loader:
+                rate = _set_learning_rate(method, learning_rate_factor(step, constant_steps, decay_steps))
+                torch.manual_seed(torch_seed(seed, STEP, step))
+                losses = method.step({name: tensor.to(accelerator.device, non_blocking=True)
+                                      for name, tensor in batch.items()})
+                step += 1
+
+                log.unread.append({name: loss.detach() for name, loss in losses.items()})
+                bar.update(len(next(iter(batch.values()))))
+                row = step % log_steps == 0 or step == total
+                keep = step % checkpoint_steps == 0 or step == total or interrupt.is_set()
+                if row or keep:
+                    log.read(step, checkpoint)
+                if row:
+                    means = log.write_row(step, math.ceil(step / steps_per_epoch), rate)
+                    bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()}, refresh=False)
+                if sample is not None and step % sample_steps == 0:
+                    sample(method, step)
+                if keep:  # last, so that a run killed before it makes row and sample again, the same ones
+                    state = State(step, fingerprint, log.losses)
+                    checkpoint = save_checkpoint(folder / "checkpoints", method, state, log.path.read_bytes())
+                if interrupt.is_set():
+                    bar.write(f"stopped after step {step} of {total}; resumes from {checkpoint}")
+                    raise KeyboardInterrupt
+    if not finished:
+        precision = "bfloat16 autocast" if bf16 else "float32"
+        card |= {"fingerprint": fingerprint, "device": device, "precision": precision}
+        write_model(method, folder, card)
+    return pd.read_csv(log.path)
+
+
+def learning_rate_factor(step: int, constant_steps: int, decay_steps: int) -> float:
+    """Share of the full learning rate for the step that follows `step` whole steps; reading R19.
+
+    1 for the first `constant_steps`, then (constant_steps + decay_steps - step) / decay_steps: the last step
+    is taken at 1 / decay_steps, and at its end the rate is exactly 0. By step, since section 2.8 says
+    "linearly"; the reference code of pix2pix goes down by epoch and stops short of 0.
+    """
+    return 1.0 if step <= constant_steps else (constant_steps + decay_steps - step) / decay_steps
+
+
+class _Log:
+    """`log.csv`, and the losses of the steps since its last row."""
+
+    def __init__(self, path: Path, losses: list[dict[str, float]]) -> None:
+        self.path, self.losses = path, losses
+        self.unread: list[dict[str, Tensor]] = []  # on the device: to read one makes the CPU wait for the GPU
+
+    def read(self, step: int, checkpoint: Path | None) -> None:
+        """Fetch the unread losses, up to `step`; raise `FloatingPointError` at the first not finite."""
+        names = list(self.unread[0])
+        values = torch.stack([losses[name].float() for losses in self.unread for name in names])
+        rows = values.view(-1, len(names)).tolist()
+        for number, row in enumerate(rows, start=step - len(rows) + 1):
+            self.losses.append(dict(zip(names, row, strict=True)))
+            for name, value in self.losses[-1].items():
+                if not math.isfinite(value):
+                    raise FloatingPointError(
+                        f"loss {name} is {value} at step {number}, wanted a finite number: look for such "
+                        "values in the data or lower the learning rate; last good checkpoint: "
+                        f"{checkpoint or 'none yet'}")
+        self.unread = []
+
+    def write_row(self, step: int, epoch: int, learning_rate: float) -> dict[str, float]:
+        """Append the means of the losses since the last row; return them."""
+        means = {name: sum(losses[name] for losses in self.losses) / len(self.losses)
+                 for name in self.losses[0]}
+        row = pd.DataFrame([{"step": step, "epoch": epoch, "learning_rate": learning_rate, **means}])
+        with open(self.path, "a") as file:
+            row.to_csv(file, header=file.tell() == 0, index=False, float_format="%.6g")
+        self.losses = []
+        return means
+
+
+def _begin(method: Method, folder: Path, fingerprint: str, seed: int) -> tuple[Path | None, State]:
+    """Go on from the newest whole checkpoint of this very run; where there is none, start anew."""
+    checkpoint = newest_checkpoint(folder / "checkpoints")
+    if checkpoint is not None:
+        state = read_state(checkpoint)
+        if state.fingerprint == fingerprint:
+            load_checkpoint(checkpoint, method)
+            with atomic(folder / "log.csv") as temporary:  # rows past the checkpoint will be written again
+                shutil.copyfile(checkpoint / "log.csv", temporary)
+            return checkpoint, state
+        print(f"{checkpoint} is of other settings, training arguments or data: removed, training starts anew")
+    for name in ("model.json", "generator.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    write_text(folder / "log.csv", "")
+    method.initialise(seed)
+    return None, State(0, fingerprint, [])
+
+
+@contextmanager
+def prepared(method: Method, accelerator: Accelerator) -> Iterator[None]:
+    """Hold the networks on the accelerator's device, their forward in its precision, their output in float32.
+
+    Autocast is per forward, not per step: around a step it could serve G's update with D's weights of before
+    D's own.
+    """
+    on_gpu = accelerator.device.type == "cuda"
+    layout = torch.channels_last if on_gpu else torch.preserve_format  # on a CPU it gains nothing
+    for name, network in method.networks.items():
+        method.networks[name] = accelerator.prepare_model(network.to(memory_format=layout))
+    try:
+        yield
+    finally:
+        for name, network in method.networks.items():
+            method.networks[name] = accelerator.unwrap_model(network, keep_fp32_wrapper=False)
+            vars(method.networks[name]).pop("_is_accelerate_prepared", None)  # it would not be prepared again
+
+
+def _set_learning_rate(method: Method, factor: float) -> float:
+    """Set every optimiser to `factor` of its full rate; return the first one's rate."""
+    for optimizer in method.optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = factor * optimizer.defaults["lr"]
+    return next(iter(method.optimizers.values())).param_groups[0]["lr"]
+
+
+def _check(dataset: Dataset, device: str, **counts: int) -> None:
+    for name, count in counts.items():
+        least = 0 if name in ("epochs", "decay_epochs", "seed") else 1
+        if count < least:
+            raise ValueError(f"{name}={count}: wanted {least} or more")
+    if counts["epochs"] + counts["decay_epochs"] == 0:
+        raise ValueError("epochs=0 and decay_epochs=0: nothing would be trained; make one of them 1 or more")
+    if not len(dataset):
+        raise ValueError("the data set has no item, wanted 1 or more: look at the step that made it")
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device={device!r}: wanted 'cpu' or 'cuda'")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device='cuda', but torch finds no GPU: take device='cpu' or a machine with a GPU")

@@ -1,0 +1,47 @@
+"""In which order does a run see its data, and where do its random draws come from?
+
+The order from (seed, epoch), the draws of an item from (seed, epoch, item), of a step from (seed, step).
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+ORDER, ITEM, STEP = range(3)
+
+
+def data_order(
+    items: int, batch_size: int, seed: int, step: int, total: int
+) -> Iterator[list[tuple[int, int]]]:
+    """Yield the batches of a run of `total` steps after its first `step`, each a list of (epoch, index).
+
+    An epoch is one permutation of all items, the same wherever the run was stopped. The last batch of an
+    epoch holds what is left.
+    """
+    while step < total:
+        epoch, done = divmod(step, math.ceil(items / batch_size))
+        order = np.random.default_rng((seed, ORDER, epoch)).permutation(items).tolist()
+        for start in range(done * batch_size, items, batch_size):
+            yield [(epoch, index) for index in order[start:start + batch_size]]
+            step += 1
+
+
+class SeededItems(Dataset):
+    """Item (epoch, index) of a data set, with torch's generator seeded for it where it is loaded."""
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        """Return what `dataset[index]` returns: a dict of tensors."""
+        torch.manual_seed(torch_seed(self.seed, ITEM, *key))
+        return self.dataset[key[1]]
+
+
+def torch_seed(seed: int, *key: int) -> int:
+    """Mix a seed and a key, all >= 0, into 32 bits, all that torch's CPU generator takes."""
+    return int(np.random.SeedSequence((seed, *key)).generate_state(1)[0])

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Makes the study's environment when there is none (or its lock has changed), then runs the study. ./run_all.sh --help
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+venv="$root/.venv"
+python="$venv/bin/python"
+
+fail() { printf 'run_all.sh: %s\n' "$*" >&2; exit 2; }
+
+find_python() {
+    local name
+    for name in python3.11 python3 python; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+            echo "$name"; return
+        fi
+    done
+}
+
+set_up() {
+    echo "Setting up the environment in .venv (once; about 6 GB, a few minutes) ..." >&2
+    local uv found
+    found="$(find_python)"
+    if command -v uv >/dev/null; then
+        uv=uv
+        uv venv --quiet --allow-existing --python "${found:-3.11}" "$venv"
+    else
+        [ -n "$found" ] || fail "found no Python 3.11 (tried python3.11, python3, python): install it, or install uv"
+        "$found" -m venv "$venv" || fail "$found cannot make a virtual environment: install its venv package, or uv"
+        # uv itself comes from the lock too: its lines, with their hashes
+        sed -n '/^uv==/,/[^\\]$/p' "$root/requirements.lock" > "$venv/uv.lock"
+        "$python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$venv/uv.lock"
+        uv="$venv/bin/uv"
+    fi
+    "$uv" pip install --quiet --compile-bytecode --python "$python" --require-hashes -r "$root/requirements.lock"
+    "$uv" pip install --quiet --python "$python" --no-deps --no-build-isolation --editable "$root"
+    cp "$root/requirements.lock" "$venv/installed.lock"  # last: an interrupted set-up is done again
+}
+
+case " $* " in
+    *" -h "* | *" --help "*)  # needs no environment
+        found="$(find_python)"
+        [ -n "$found" ] || fail "found no Python 3.11 (tried python3.11, python3, python): install it, or install uv"
+        PYTHONPATH="$root" exec "$found" -m ppcore.run --help ;;
+esac
+cmp --silent "$root/requirements.lock" "$venv/installed.lock" || set_up
+export PATH="$venv/bin:$PATH"
+exec "$python" -m ppcore.run "$@"
