@@ -8,5 +8,5 @@ The notebooks import these modules; a lower floor knows nothing of a higher one:
     3  training/                             how is it trained?
     2  networks/, losses                     what is the model?
     1  slides, phantom, masks, patches       where do images and masks come from, and where do they lie?
-    0  settings, cohorts, files              what is a run? which cohort is it? how is a file written?
+    0  settings, cohorts, files, code        what is a run? which cohort is it? how is a file written? by which code?
 """

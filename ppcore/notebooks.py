@@ -6,7 +6,6 @@ uses by importing them. The workflow reruns it when one of those, or its own cod
 
 import argparse
 import ast
-import hashlib
 import json
 import os
 import socket
@@ -18,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ppcore.code import code_hash, code_hashes
 from ppcore.files import atomic, write_text
 from ppcore.settings import REPOSITORY, data_folder
 
@@ -43,32 +43,7 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
 def code_fingerprint(notebook: Path) -> dict[str, str]:
     """File -> content hash of the notebook's code and of every `ppcore` file it imports, directly or not."""
     source = "\n".join(cell["source"] for cell in _code_cells(notebook))
-    found: dict[str, str] = {notebook.name: _hash(source)}
-    waiting = _imported_files(source)
-    while waiting:
-        path = waiting.pop()
-        name = str(path.relative_to(REPOSITORY))
-        if name not in found:
-            text = path.read_text(encoding="utf-8")
-            found[name] = _hash(text)
-            waiting |= _imported_files(text)
-    return dict(sorted(found.items()))
-
-
-def _imported_files(source: str) -> set[Path]:
-    """Files of `ppcore` that a piece of Python imports itself."""
-    modules = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            modules |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules |= {node.module} | {f"{node.module}.{name.name}" for name in node.names}
-    stems = [REPOSITORY / module.replace(".", "/") for module in modules if module.split(".")[0] == "ppcore"]
-    return {path for stem in stems for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()}
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return {notebook.name: code_hash(source), **code_hashes(source)}
 
 
 def record_path(profile: str, cohort: str, number: str) -> Path:

@@ -231,7 +231,6 @@ def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path
     command += ["--dry-run"] if options.dry_run else ["--quiet", "all"]
     python_path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONHASHSEED": "0",
-                   "OMP_WAIT_POLICY": "PASSIVE",  # else threads that wait spin, and two runs side by side crawl
                    "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     if not options.dry_run:
         return subprocess.run(command + passed_on, env=environment, check=False).returncode

@@ -171,13 +171,14 @@ def open_run(profile: str, cohort: str, threads: int) -> Run:
     """
     import torch  # here, so that the command line answers without loading it
 
+    threads = min(threads, os.cpu_count() or 1)  # more than there are would wait for each other
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run = Run(profile, cohort, data_folder(profile, cohort), figures_folder(profile, cohort), device, commit())
     run.data.mkdir(parents=True, exist_ok=True)
     run.figures.mkdir(parents=True, exist_ok=True)
     warnings.showwarning = _show_warning
-    hardware = torch.cuda.get_device_name() if device == "cuda" else f"{threads} CPU threads"
+    hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, threads: {threads}"
     print(f"profile {profile}, cohort {cohort}, {hardware}, commit {run.commit}, torch {torch.__version__}")
     return run
 

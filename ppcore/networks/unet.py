@@ -12,8 +12,8 @@ from torch.nn import functional
 class UNet(nn.Module):
     """Encoder of stride-2 4 x 4 convolutions, the mirrored decoder, and a skip connection at every size.
 
-    Widths are `ngf` x (1, 2, 4, 8, 8, ...). No normalisation in the outermost blocks and at the bottleneck. As
-    in the reference code only the last convolution has a bias: a normalisation would subtract it.
+    Widths are `ngf` x (1, 2, 4, 8, 8, ...). No normalisation in the outermost blocks and at the bottleneck.
+    As in the reference code only the last convolution has a bias: a normalisation would subtract it.
 
     Isola's batch norm takes its statistics from the batch at test time, too; at batch 1 that is instance norm
     (section 3.3). `InstanceNorm2d` keeps it so for every batch size.
@@ -102,7 +102,7 @@ def init_weights(module: nn.Module, seed: int) -> None:
         elif isinstance(layer, nn.InstanceNorm2d):
             mean = 1.0
         elif any(True for _ in layer.parameters(recurse=False)):
-            raise TypeError(f"a {type(layer).__name__} has weights, but no rule here says how to draw them: add one")
+            raise TypeError(f"a {type(layer).__name__} has weights, but no rule to draw them: add one")
         else:
             continue
         layer.weight.copy_(mean + 0.02 * torch.randn(layer.weight.shape, generator=generator))

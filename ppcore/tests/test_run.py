@@ -118,7 +118,9 @@ def test_a_fingerprint_follows_code_and_not_outputs_or_times(tmp_path, monkeypat
     nbformat.write(notebook, path)
     os.utime(REPOSITORY / "ppcore" / "masks.py")
     assert notebooks.code_fingerprint(path) == before
-    write_notebook(path, "a = 1", "from ppcore.patches import cut_patches  # changed")
+    write_notebook(path, "a = 1", "from ppcore.patches import cut_patches  # a comment")
+    assert notebooks.code_fingerprint(path) == before
+    write_notebook(path, "a = 2", "from ppcore.patches import cut_patches")
     assert notebooks.code_fingerprint(path) != before
 
 

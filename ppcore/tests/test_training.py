@@ -21,6 +21,7 @@ from ppcore.losses import gan_loss
 from ppcore.settings import StudyWarning
 from ppcore.training import checkpoint
 from ppcore.training.checkpoint import load_checkpoint, newest_checkpoint, read_state
+from ppcore.training import loop
 from ppcore.training.loop import learning_rate_factor, prepared, train
 from ppcore.training.order import data_order
 from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings, pair
@@ -283,6 +284,16 @@ def test_full_disk_leaves_the_older_checkpoints(unbroken, tmp_path, monkeypatch)
     monkeypatch.undo()
     run(tmp_path)
     assert results(tmp_path) == results(unbroken)
+
+
+def test_changed_code_starts_anew_and_only_code_that_decides_the_result_counts(tmp_path, monkeypatch, capsys):
+    run(tmp_path)
+    hashes = loop._training_code(Pix2Pix(SMALL))
+    assert {"pix2pix.py", "loop.py", "ppcore/networks/unet.py", "ppcore/losses.py"} <= set(hashes)
+    assert not {"ppcore/files.py", "ppcore/settings.py"} & set(hashes)
+    monkeypatch.setattr(loop, "_training_code", lambda method: hashes | {"ppcore/losses.py": "other"})
+    run(tmp_path)
+    assert "removed, training starts anew" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", [{"data_fingerprint": "others"}, {"seed": 8}, {"decay_epochs": 1}])

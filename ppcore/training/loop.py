@@ -7,6 +7,7 @@ unbroken one; on a CPU, with as many threads, to the last bit.
 """
 
 import hashlib
+import inspect
 import json
 import math
 import shutil
@@ -22,12 +23,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from ppcore.code import code_hash, code_hashes
 from ppcore.files import atomic, write_text
 from ppcore.training.checkpoint import State, load_checkpoint, newest_checkpoint, read_state, save_checkpoint
 from ppcore.training.interrupt import ignore_interrupt, late_interrupt
 from ppcore.training.method import Method
 from ppcore.training.model_card import write_model
 from ppcore.training.order import STEP, SeededItems, data_order, torch_seed
+
+LEARNS = ("ppcore/networks/", "ppcore/training/", "ppcore/losses.py")
 
 
 def train(
@@ -51,7 +55,7 @@ def train(
 
     dataset: map-style, items are dicts of tensors. An item may draw at random from torch's global generator.
     epochs, decay_epochs: at the full learning rate, then linearly to 0 (section 2.8; reading R19).
-    data_fingerprint: names the data. When it, the settings or a training argument that decides the result
+    data_fingerprint: names the data. When it, the settings, a training argument or code that decides the result
         differ from those of the checkpoints in `folder`, these are removed and training starts anew.
     checkpoint_steps, log_steps, sample_steps: steps from one checkpoint, row of the log or call of
         `sample(method, step)` to the next.
@@ -73,6 +77,7 @@ def train(
     total = constant_steps + decay_steps
     card = {"method": type(method).__name__, "settings": asdict(method.settings),
             "data_fingerprint": data_fingerprint,
+            "code": _training_code(method),
             "training": {"epochs": epochs, "decay_epochs": decay_epochs, "batch_size": batch_size,
                          "seed": seed, "log_steps": log_steps, "items": items, "steps": total}}
     fingerprint = hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
@@ -175,7 +180,7 @@ def _begin(method: Method, folder: Path, fingerprint: str, seed: int) -> tuple[P
             with atomic(folder / "log.csv") as temporary:  # rows past the checkpoint will be written again
                 shutil.copyfile(checkpoint / "log.csv", temporary)
             return checkpoint, state
-        print(f"{checkpoint} is of other settings, training arguments or data: removed, training starts anew")
+        print(f"{checkpoint} is of other settings, training arguments, code or data: removed, training starts anew")
     for name in ("model.json", "generator.safetensors"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -209,6 +214,14 @@ def _set_learning_rate(method: Method, factor: float) -> float:
         for group in optimizer.param_groups:
             group["lr"] = factor * optimizer.defaults["lr"]
     return next(iter(method.optimizers.values())).param_groups[0]["lr"]
+
+
+def _training_code(method: Method) -> dict[str, str]:
+    """File -> hash of the code that decides a result: the method, its networks and losses, this loop."""
+    files = [Path(inspect.getfile(type(method))), Path(__file__)]
+    used = code_hashes("\n".join(file.read_text(encoding="utf-8") for file in files))
+    own = {file.name: code_hash(file.read_text(encoding="utf-8")) for file in files}
+    return own | {name: value for name, value in used.items() if name.startswith(LEARNS)}
 
 
 def _check(dataset: Dataset, device: str, **counts: int) -> None:
