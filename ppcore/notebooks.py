@@ -59,7 +59,6 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
     """
     import papermill  # here, so that the workflow starts without it
     from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
 
     plan = json.loads(run_file.read_text())
     settings = plan["cohorts"][cohort]
@@ -77,7 +76,7 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
             print(f"\n{notebook.stem} · {cohort}", file=sys.stderr, flush=True)
             papermill.execute_notebook(notebook, executed, parameters=values, kernel_name="python3", cwd=NOTEBOOKS,
                                        progress_bar=False, stderr_file=sys.stderr,
-                                       config=Config(KernelManager={"transport": "ipc"}))  # no network port
+                                       extra_arguments=["--log-level=CRITICAL"])  # of the kernel itself
         record["status"] = "done"
     except PapermillExecutionError as error:
         record |= {"status": "failed", "cell": error.exec_count, "error": _last_line(f"{error.ename}: {error.evalue}")}
