@@ -88,7 +88,7 @@ def slide_grids(slides: Sequence, grids: Sequence[pd.DataFrame], names: Sequence
     """
     down = -(-len(slides) // across)
     shape = np.median([slide.size[1] / slide.size[0] for slide in slides])
-    figure, axes = plt.subplots(down, across, figsize=(9, down * (9 / across * shape + 0.4)), squeeze=False)
+    figure, axes = plt.subplots(down, across, figsize=(8, down * (8 / across * shape + 0.4)), squeeze=False)
     for axis in axes.flat[len(slides):]:
         axis.set_visible(False)
     for axis, slide, grid, name in zip(axes.flat, slides, grids, names):

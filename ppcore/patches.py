@@ -118,8 +118,8 @@ def _why_empty(table: pd.DataFrame, max_air: float, air_threshold: int) -> str:
 def split_patches(index: pd.DataFrame, test_fraction: float, seed: int, how: str = "auto") -> pd.DataFrame:
     """Add the column `split`: train, test, or gap (used for nothing).
 
-    By subject, never by patch (reading R5): subjects are shuffled by `seed`, and one after the other goes to the
-    test as long as that brings its share of patches closer to `test_fraction`; each side gets at least one.
+    By subject, never by patch (reading R5): subjects are shuffled by `seed` and go to the test until its share of
+    patches is as close to `test_fraction` as whole subjects allow; each side gets at least one.
 
     One subject alone cannot be split so. If it is a single slide and `how` is auto, or `how` is region, the lower
     rows of each file become the test, with one row between left out; a warning says that the test is then no other
@@ -149,14 +149,19 @@ def split_patches(index: pd.DataFrame, test_fraction: float, seed: int, how: str
 
 
 def _test_subjects(index: pd.DataFrame, test_fraction: float, seed: int) -> set[str]:
+    """Shuffled subjects as long as they fit into the wanted number, and one more if that comes closer to it."""
     counts = index["subject"].value_counts().sort_index()
-    order = np.random.default_rng(seed).permutation(counts.index.to_numpy())
+    order = np.random.default_rng(seed).permutation(counts.index.to_numpy()).tolist()
     wanted, test, have = test_fraction * len(index), [], 0
     for subject in order:
-        if len(test) < len(order) - 1 and abs(have + counts[subject] - wanted) < abs(have - wanted):
+        if have + counts[subject] <= wanted:
             test.append(subject)
             have += counts[subject]
-    return set(test or [counts.idxmin()])
+    left = [subject for subject in order if subject not in test]
+    nearest = min(left, key=lambda subject: abs(have + counts[subject] - wanted))
+    if len(left) > 1 and (not test or abs(have + counts[nearest] - wanted) < abs(have - wanted)):
+        test.append(nearest)
+    return set(test)
 
 
 def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path) -> None:

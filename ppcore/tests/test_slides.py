@@ -157,6 +157,13 @@ def test_no_subject_is_on_both_sides_and_the_share_is_close():
     assert not split.equals(split_patches(index, 0.25, seed=4))
 
 
+def test_a_large_subject_is_not_taken_where_a_small_one_fits():
+    index = patch_table({"a": 45, "b": 37, "c": 18})
+    for seed in range(10):
+        split = split_patches(index, 0.2, seed)
+        assert set(split.loc[split["split"] == "test", "subject"]) == {"c"}
+
+
 def test_two_subjects_give_one_to_each_side_whatever_the_share():
     for share in (0.01, 0.5, 0.99):
         split = split_patches(patch_table({"a": 90, "b": 10}), share, seed=0)
