@@ -85,8 +85,12 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
     except Exception as error:  # a killed kernel, a full disk: the table must say so, whatever it was
         record |= {"status": "failed", "error": _last_line(f"{type(error).__name__}: {error}")}
     record["seconds"] = time.monotonic() - started
-    if executed.exists():
+    if "error" in record:
+        print(f"{notebook.stem} · {cohort}: {record['error']}", file=sys.stderr)  # the record may not find room
+    try:
         record["warnings"] = _tidy_streams(executed)
+    except (OSError, ValueError) as error:  # cut short by a full disk, or never written
+        print(f"{executed} is not whole: {error}", file=sys.stderr)
     write_text(record_path(profile, cohort, number), json.dumps(record))
     return 0 if record["status"] == "done" else 1
 

@@ -42,7 +42,8 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
     for part in ("rgb", "fine"):
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir(parents=True)
-    (folder / "index.csv").unlink(missing_ok=True)
+    for name in ("index.csv", "sources.csv"):
+        (folder / name).unlink(missing_ok=True)
     names = _unique_names([source.file for source in sources])
     grid = {"height": height, "width": width, "mpp": mpp, "air_threshold": air_threshold, "max_air": max_air}
     jobs_list = (delayed(_cut_one)(source, name, folder, **grid) for source, name in zip(sources, names))

@@ -273,7 +273,8 @@ def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id:
                 outcome, time_taken = record["status"], f"{record['seconds']:.0f} s"
                 if outcome == "running":
                     outcome, time_taken = "stopped", ""
-                    record["error"] = "its process was ended from outside; the same command goes on from there"
+                    record["error"] = ("its process was ended from outside, or found no room to say why it failed; "
+                                       "the same command goes on from there")
             elif broken or (status and record.get("status") != "done"):
                 outcome = "not run"
             counts[outcome] = counts.get(outcome, 0) + 1

@@ -184,4 +184,6 @@ def open_run(profile: str, cohort: str, threads: int) -> Run:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"{category.__name__}: {message}", file=file or sys.stderr)
+    from tqdm import tqdm  # a plain print would end up in the middle of a progress bar
+
+    tqdm.write(f"{category.__name__}: {message}", file=file or sys.stderr)
