@@ -86,9 +86,10 @@ def slide_grids(slides: Sequence, grids: Sequence[pd.DataFrame], names: Sequence
     slides: as `ppcore.slides.open_slide` returns. grids: the index lines of each slide (reading R1: the grid starts
     at the upper left corner and does not overlap). height, width: of a patch, px.
     """
-    down = -(-len(slides) // across)
+    across = min(across, len(slides))
+    down, each = -(-len(slides) // across), 4.5 if across == 1 else 8 / across
     shape = np.median([slide.size[1] / slide.size[0] for slide in slides])
-    figure, axes = plt.subplots(down, across, figsize=(8, down * (8 / across * shape + 0.4)), squeeze=False)
+    figure, axes = plt.subplots(down, across, figsize=(across * each, down * (each * shape + 0.4)), squeeze=False)
     for axis in axes.flat[len(slides):]:
         axis.set_visible(False)
     for axis, slide, grid, name in zip(axes.flat, slides, grids, names):
@@ -104,7 +105,8 @@ def slide_grids(slides: Sequence, grids: Sequence[pd.DataFrame], names: Sequence
                 else:
                     axis.add_patch(Rectangle(corner, **box, facecolor="none", edgecolor=COLOURS.get(split, "0.3"),
                                              linewidth=1.2))
-        axis.set_title(f"{name}: {len(kept)} kept", fontsize="small")
+        short = name if len(name) <= 20 else f"…{name[-19:]}"
+        axis.set_title(f"{short}: {len(kept)} kept", fontsize="small")
         axis.set_axis_off()
     return figure
 
