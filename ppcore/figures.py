@@ -173,8 +173,10 @@ def fraction_densities(fractions: dict[str, np.ndarray]) -> Figure:
 def descriptor_bars(table: pd.DataFrame) -> Figure:
     """Wasserstein-1 distance to the real test masks, a group of bars a descriptor; columns of `table` are methods."""
     figure, axis = plt.subplots(figsize=(11, 3.6))
-    table.plot.bar(ax=axis, width=0.8, color=[COLOURS.get(name, "0.4") for name in table.columns])
-    axis.set(ylabel="Wasserstein-1\n(real standard deviations)", xlabel="")
+    table.plot.bar(ax=axis, width=0.8, color=[COLOURS.get(name, "0.4") for name in table.columns], log=True)
+    axis.axhline(1, color="0.6", linewidth=0.8, zorder=0)
+    axis.set(ylabel="Wasserstein-1\n(real standard deviations)", xlabel="", ylim=(0.01, None))
+    axis.legend(loc="upper right", ncols=len(table.columns))
     axis.tick_params(axis="x", rotation=40)
     plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
     return figure
