@@ -159,7 +159,7 @@ def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
         run_file = folder / "run.json"
         run_file.write_text(json.dumps({
             "id": run_id, "owner": f"{socket.gethostname()}:{os.getpid()}", "profile": options.profile,
-            "cohorts": cohorts, "target": _rule(numbers[-1]), "run_file": str(run_file)}))
+            "cohorts": cohorts, "targets": [_rule(number) for number in numbers], "run_file": str(run_file)}))
         status = _snakemake(options, passed_on, run_file, numbers)
     if options.dry_run:
         return status
