@@ -145,10 +145,14 @@ def figures_folder(profile: str, cohort: str) -> Path:
 
 
 def commit() -> str:
-    """Short hash of the commit that runs, `-dirty` if tracked files differ from it, `unknown` outside git."""
-    done = subprocess.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=8"],
-                          capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+    """Short hash of the commit that runs, `-dirty` if tracked files other than figures/, which a run writes, differ
+    from it, `unknown` outside git."""
+    git = ["git", "-C", str(REPOSITORY)]
+    done = subprocess.run([*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return "unknown"
+    same = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", ":!figures"], check=False).returncode == 0
+    return done.stdout.strip() + ("" if same else "-dirty")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,13 @@ def test_a_changed_parameter_reruns_the_notebooks_that_use_it_and_what_follows()
     status, said = run_all("--profile", "smoke", "--dry-run", "-p", "coarse_close=12", home=SMOKE)
     assert status == 0
     assert re.findall(r"would run (\d\d)_", said) == ["02", "04", "07", "08"]
+
+
+@after_smoke
+def test_tables_that_came_with_the_repository_do_not_pass_for_a_finished_study(tmp_path):
+    shutil.copytree(Path(SMOKE) / "figures", tmp_path / "figures")
+    status, said = run_all("--profile", "smoke", "--dry-run", home=tmp_path)
+    assert status == 0 and re.findall(r"would run (\d\d)_", said) == ["01", "02", "04", "07", "08"]
 
 
 @after_smoke
