@@ -261,7 +261,7 @@ def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id:
     from ppcore.notebooks import find_notebook, record_path
     from ppcore.settings import data_folder, figures_folder
 
-    rows, remarks, counts = [], [], {"done": 0, "failed": 0}
+    rows, remarks, counts = [], [], {"done": 0, "failed": 0, "stopped": 0}
     for cohort in cohorts:
         broken = False
         for number in numbers:
@@ -293,7 +293,7 @@ def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id:
     for remark in remarks:
         print(f"! {remark}")
     if status:
-        print(f"Not finished after {seconds:.0f} s: {counts['failed']} failed.")
+        print(f"Not finished after {seconds:.0f} s: {counts['failed'] + counts['stopped']} failed or stopped.")
     elif not counts["done"]:
         print(f"Nothing to do: all {len(rows)} notebooks are up to date (--force runs them again). {seconds:.0f} s")
     else:
