@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,6 +19,8 @@ import joblib
 import numpy as np
 import tifffile
 from tqdm import tqdm
+
+from ppcore.files import atomic, write_text
 
 # Optical density per unit of stain in R, G, B. Haematoxylin and DAB: Ruifrok & Johnston, Anal Quant Cytol
 # Histol 23:291 (2001). Their eosin (.072, .990, .105) comes out magenta on a screen; ours is the reference
@@ -313,8 +314,7 @@ def _write_slide(phantom: Phantom, number: int, path: Path) -> None:
     height, width = level.shape[:2]
     about = (f"Aperio Image Library (phantom)\n{width}x{height} ({TILE}x{TILE}) JPEG/RGB Q={JPEG_QUALITY}"
              f"|AppMag = {10 / phantom.mpp:g}|MPP = {phantom.mpp:g}")
-    partial = path.with_name(path.name + ".partial")
-    with tifffile.TiffWriter(partial) as tiff:
+    with atomic(path) as partial, tifffile.TiffWriter(partial) as tiff:
         while True:
             tiff.write(level, tile=(TILE, TILE), photometric="rgb", compression="jpeg",
                        compressionargs={"level": JPEG_QUALITY}, description=about, metadata=None, software="")
@@ -322,7 +322,6 @@ def _write_slide(phantom: Phantom, number: int, path: Path) -> None:
                 break
             size = (level.shape[1] // LEVEL_FACTOR, level.shape[0] // LEVEL_FACTOR)
             level = cv2.resize(level, size, interpolation=cv2.INTER_AREA)
-    os.replace(partial, path)
 
 
 def write_cohort(phantom: Phantom, folder: Path | str, n_jobs: int = 1) -> list[Path]:
@@ -346,8 +345,6 @@ def write_cohort(phantom: Phantom, folder: Path | str, n_jobs: int = 1) -> list[
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     list(tqdm(done, total=len(paths), desc=f"drawing {phantom.stain} phantom slides", unit="slide"))
     rows = [f"{path.name},phantom-{subject_of(number):02d}" for number, path in enumerate(paths, 1)]
-    for path, text in (subjects, "\n".join(["file,subject", *rows]) + "\n"), (record, settings):
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text)
-        os.replace(partial, path)
+    write_text(subjects, "\n".join(["file,subject", *rows]) + "\n")
+    write_text(record, settings)
     return paths
