@@ -119,7 +119,7 @@ def test_interrupted_write_leaves_no_slide_and_is_made_good(tmp_path, monkeypatc
         with pytest.raises(OSError, match="no space"):
             write_cohort(tiny, tmp_path)
     assert not list(tmp_path.iterdir())
-    (tmp_path / "phantom-09.tif.partial").touch()  # as a larger cohort leaves it
+    (tmp_path / "phantom-09.tif").touch()  # as a larger cohort leaves it
     write_cohort(tiny, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "phantom-01.tif", "phantom-02.tif", "phantom.json", "subjects.csv"]
