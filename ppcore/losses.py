@@ -1,4 +1,6 @@
-"""What do the networks minimise? The terms of equations (1)-(3), reading R17, recipe `reference`."""
+"""What do the networks minimise? The terms of equations (1)-(7) and of section 2.8 (readings R16-R18, R22)."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,9 +17,46 @@ def gan_loss(logits: Tensor, real: bool) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
+def lsgan_loss(scores: Tensor, real: bool) -> Tensor:
+    """Mean square of a discriminator's scores against 1 ("all real") or 0, in the place of the logarithms of
+    equation (6): LSGAN (Mao et al. 2017, arXiv 1611.04076), as CycleGAN and pix2pixHD train.
+
+    scores: any shape, unbounded. Returns a scalar >= 0.
+    """
+    return functional.mse_loss(scores, torch.full_like(scores, float(real)))
+
+
 def l1(fine: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of two tensors of one shape, a scalar; equation (3) for values in [-1, 1]."""
+    """Mean absolute difference of two tensors of one shape, a scalar; equations (3) and (7) for values in [-1, 1]."""
     return functional.l1_loss(fine, target)
+
+
+def feature_matching(synthetic: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Sum over layers of the mean absolute difference of a discriminator's features (Wang 2018, equation (4)).
+
+    synthetic, real: its hidden outputs, without the logits, layer by layer. No gradient flows into `real`.
+    """
+    return sum(functional.l1_loss(s, r.detach()) for s, r in zip(synthetic, real, strict=True))
+
+
+def mean_feature_matching(synthetic: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """As `feature_matching`, of the features' means over the image (Salimans et al. 2016, arXiv 1606.03498)."""
+    means = [[layer.mean(dim=(-2, -1)) for layer in layers] for layers in (synthetic, real)]
+    return feature_matching(*means)
+
+
+def paper28_loss(synthetic: Sequence[Tensor], real: Sequence[Tensor], matched: Sequence[Tensor]) -> Tensor:
+    """What section 2.8 has G minimise, literally, all weights 1 (reading R17, recipe `paper28`).
+
+    A discriminator's outputs, the last of each its logits, for a synthetic image, for a real one, and for the synthetic
+    image that should resemble it (with pairs, the first again). The square of the difference of D's mean predictions,
+    the cross-entropy of equation (2), and two feature matchings. Section 2.8 does not say which two: ours are by
+    position (Wang 2018) and of the means (Salimans 2016). No gradient flows into `real`.
+    """
+    means = [outputs[-1].sigmoid().mean() for outputs in (synthetic, real)]
+    hidden = matched[:-1], real[:-1]
+    return (functional.mse_loss(means[0], means[1].detach()) + gan_loss(synthetic[-1], real=True)
+            + feature_matching(*hidden) + mean_feature_matching(*hidden))
 
 
 def straight_through(soft: Tensor) -> Tensor:

@@ -8,9 +8,7 @@ import argparse
 import ast
 import json
 import os
-import socket
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from filelock import FileLock, Timeout
 from ppcore.code import code_hash, code_hashes
 from ppcore.files import atomic, write_text
 from ppcore.settings import REPOSITORY, data_folder
+from ppcore.training.interrupt import end_with
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 
@@ -67,7 +66,7 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
     executed = data_folder(profile, cohort) / "notebooks" / notebook.name
     record = {"run": plan["id"], "notebook": notebook.stem, "status": "running", "seconds": 0.0}
     executed.parent.mkdir(parents=True, exist_ok=True)
-    _stop_with(plan["owner"])
+    end_with(plan["owner"])
 
     started = time.monotonic()
     try:
@@ -97,26 +96,6 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
 
 def _last_line(text: str) -> str:
     return [line for line in text.splitlines() if line.strip()][-1].strip()
-
-
-def _stop_with(owner: str) -> None:
-    """End this process when the run that started it is gone, so that a killed run leaves no work behind.
-
-    owner: "host:pid" of the run. On another host (a cluster's node) the scheduler looks after that.
-    """
-    host, pid = owner.rsplit(":", 1)
-    if host != socket.gethostname():
-        return
-
-    def watch() -> None:
-        while True:
-            try:
-                os.kill(int(pid), 0)
-            except ProcessLookupError:
-                os._exit(1)  # the kernel notices its parent's end by itself
-            time.sleep(0.5)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _tidy_streams(executed: Path) -> list[str]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ppcore.networks.layers import InstanceNorm, check_size
+
 
 class UNet(nn.Module):
     """Encoder of stride-2 4 x 4 convolutions, the mirrored decoder, and a skip connection at every size.
@@ -16,7 +18,7 @@ class UNet(nn.Module):
     As in the reference code only the last convolution has a bias: a normalisation would subtract it.
 
     Isola's batch norm takes its statistics from the batch at test time, too; at batch 1 that is instance norm
-    (section 3.3). `InstanceNorm2d` keeps it so for every batch size.
+    (section 3.3). Instance norm keeps it so for every batch size.
 
     Noise z is dropout of .5, always on (section 3.1), in the three inner decoder blocks. With fewer than
     seven levels it is in the `levels - 4` decoder blocks of width ngf*8 that are left, and always in the
@@ -39,20 +41,20 @@ class UNet(nn.Module):
         for level in range(1, levels):
             bottleneck = level == levels - 1
             self.down.append(nn.Sequential(
-                nn.LeakyReLU(0.2),
+                nn.LeakyReLU(0.2, inplace=True),
                 nn.Conv2d(widths[level - 1], widths[level], 4, stride=2, padding=1, bias=False),
-                nn.Identity() if bottleneck else nn.InstanceNorm2d(widths[level], affine=True)))
+                nn.Identity() if bottleneck else InstanceNorm(widths[level], affine=True)))
 
         self.up = nn.ModuleList()  # from the bottleneck outwards
         for level in reversed(range(1, levels)):
             width_in = widths[level] if level == levels - 1 else 2 * widths[level]
             self.up.append(nn.Sequential(
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
                 nn.ConvTranspose2d(width_in, widths[level - 1], 4, stride=2, padding=1, bias=False),
-                nn.InstanceNorm2d(widths[level - 1], affine=True),
+                InstanceNorm(widths[level - 1], affine=True),
                 Noise() if len(self.up) < noisy else nn.Identity()))
         self.up.append(nn.Sequential(
-            nn.ReLU(), nn.ConvTranspose2d(2 * ngf, out_channels, 4, stride=2, padding=1), nn.Tanh()))
+            nn.ReLU(inplace=True), nn.ConvTranspose2d(2 * ngf, out_channels, 4, stride=2, padding=1), nn.Tanh()))
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) in [-1, 1] to (B, out_channels, H, W) in (-1, 1).
@@ -60,23 +62,15 @@ class UNet(nn.Module):
         Dropout draws from torch's global generator. Raise `ValueError` unless H and W are multiples of
         2**levels. That is all the size needs: every normalised map is then 2 x 2 or more.
         """
-        self._check_size(*image.shape[-2:])
+        check_size(image, 2**self.levels, f"a U-Net of {self.levels} levels")
         skips = []
-        for down in self.down:
+        for down in self.down:  # a block's LeakyReLU works in place, on the skip, too; the ReLU after it sees the same
             image = down(image)
             skips.append(image)
         image = self.up[0](skips.pop())
         for up in self.up[1:]:
             image = up(torch.cat((skips.pop(), image), dim=1))
         return image
-
-    def _check_size(self, height: int, width: int) -> None:
-        factor = 2**self.levels
-        if height % factor or width % factor or not height or not width:
-            fits = [max(1, round(size / factor)) * factor for size in (height, width)]
-            raise ValueError(
-                f"image of {height} x {width} px: a U-Net of {self.levels} levels wants multiples of "
-                f"{factor}, the nearest is {fits[0]} x {fits[1]}; resize the image or take fewer levels")
 
 
 class Noise(nn.Module):
@@ -85,26 +79,3 @@ class Noise(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W): half of the values at 0, the others doubled."""
         return functional.dropout(image, 0.5, training=True)
-
-
-@torch.no_grad()
-def init_weights(module: nn.Module, seed: int) -> None:
-    """Draw all weights anew, in place (section 2.8; Isola 2017, appendix 6.2; reading R19).
-
-    Convolutions N(0, .02), scales of normalisations N(1, .02), biases 0; .02 is the standard deviation. Drawn
-    on the CPU in the order of `module.modules()`: a seed gives the same weights on every device. Raise
-    `TypeError` for a layer with weights of another kind, rather than leave them as they are.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    for layer in module.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            mean = 0.0
-        elif isinstance(layer, nn.InstanceNorm2d):
-            mean = 1.0
-        elif any(True for _ in layer.parameters(recurse=False)):
-            raise TypeError(f"a {type(layer).__name__} has weights, but no rule to draw them: add one")
-        else:
-            continue
-        layer.weight.copy_(mean + 0.02 * torch.randn(layer.weight.shape, generator=generator))
-        if layer.bias is not None:
-            layer.bias.zero_()

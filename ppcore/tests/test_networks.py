@@ -8,7 +8,8 @@ from torch import nn
 
 from ppcore.losses import gan_loss, l1, straight_through
 from ppcore.networks.patchgan import PatchGAN
-from ppcore.networks.unet import Noise, UNet, init_weights
+from ppcore.networks.layers import InstanceNorm, init_weights
+from ppcore.networks.unet import Noise, UNet
 
 
 @pytest.mark.parametrize(("network", "arguments", "count"), [
@@ -29,7 +30,7 @@ def test_a_logit_sees_exactly_its_patch(layers, field):
     init_weights(D, seed=0)
     replace(D, nn.InstanceNorm2d, lambda norm: nn.Identity())
     image = torch.randn(1, 1, 160, 160, requires_grad=True)
-    logits = D(image)
+    logits = D(image)[-1]
     side = logits.shape[-1]
     logits[0, 0, side // 2, side // 2].backward()
     rows, columns = torch.nonzero(image.grad[0, 0], as_tuple=True)
@@ -46,7 +47,7 @@ def test_unet_refuses_a_size_it_cannot_halve_and_names_the_nearest():
 
 
 def test_patchgan_refuses_an_image_without_a_logit():
-    assert PatchGAN(ndf=1)(torch.zeros(1, 2, 24, 24)).shape == (1, 1, 1, 1)
+    assert PatchGAN(ndf=1)(torch.zeros(1, 2, 24, 24))[-1].shape == (1, 1, 1, 1)
     with pytest.raises(ValueError, match="23 x 64 px.* 24 px or more"):
         PatchGAN(ndf=1)(torch.zeros(1, 2, 23, 64))
 

@@ -87,11 +87,10 @@ def read_state(checkpoint: Path) -> State:
 def load_checkpoint(checkpoint: Path, method: Method) -> None:
     """Give networks and optimisers of `method` the content of a whole checkpoint.
 
-    Raises torch's `RuntimeError`, which names the tensors, when the networks are not those of the checkpoint.
+    Raises `ValueError`, which names the first tensor in question, when it is of another architecture.
     """
     tensors = load_file(checkpoint / "tensors.safetensors")
-    for name, network in method.networks.items():
-        network.load_state_dict(_under(f"networks/{name}/", tensors))
+    load_networks(checkpoint, method.networks, _under("networks/", tensors))
     for name, optimizer in method.optimizers.items():
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
@@ -101,6 +100,21 @@ def load_checkpoint(checkpoint: Path, method: Method) -> None:
                 value = torch.empty_like(parameters[int(index)]).copy_(value)
             moments[int(index)][moment] = value
         optimizer.load_state_dict(optimizer.state_dict() | {"state": dict(moments)})
+
+
+def load_networks(source: Path, networks: dict[str, torch.nn.Module], tensors: dict[str, Tensor]) -> None:
+    """Give `networks` the tensors `name/key` that `source` holds.
+
+    Raises `ValueError` unless they are all there, no others, and of the wanted shapes; nothing is changed then.
+    """
+    wanted = network_tensors(networks)
+    for key in sorted(wanted.keys() | tensors.keys()):
+        found, want = (f"of shape {tuple(some[key].shape)}" if key in some else "none" for some in (tensors, wanted))
+        if found != want and not (key.endswith("_extra_state") and "none" not in (found, want)):
+            raise ValueError(f"{source} is of another architecture: tensor {key}, found {found}, wanted {want}; "
+                             "take the settings that it was trained with, or train anew")
+    for name, network in networks.items():
+        network.load_state_dict(_under(f"{name}/", tensors))
 
 
 def network_tensors(networks: dict[str, torch.nn.Module]) -> dict[str, Tensor]:

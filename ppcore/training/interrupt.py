@@ -1,7 +1,10 @@
-"""What does Ctrl-C do to a training run? It waits for the end of the step, so that none is left half done."""
+"""How is work stopped? Ctrl-C waits for the end of a step, so that none is left half done; a helper ends with its owner."""
 
+import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,3 +35,23 @@ def late_interrupt() -> Iterator[threading.Event]:
 def ignore_interrupt(worker: int) -> None:
     """For the processes that load data: a terminal sends them Ctrl-C, too, but they end with the run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def end_with(owner: str) -> None:
+    """End this process when the one that wanted it is gone, so that a killed run leaves no work behind.
+
+    owner: "host:pid". On another host (a cluster's node) the scheduler looks after that.
+    """
+    host, pid = owner.rsplit(":", 1)
+    if host != socket.gethostname():
+        return
+
+    def watch() -> None:
+        while True:
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                os._exit(1)
+            time.sleep(0.5)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -3,7 +3,8 @@
 A run is decided by method, settings, data, training arguments and seed alone. Every random draw of a step
 comes from (seed, step), every draw of an item from (seed, epoch, item). So there are no random states to
 keep, looking at samples changes nothing, and a run that was killed and started again takes the steps of an
-unbroken one; on a CPU, with as many threads, to the last bit.
+unbroken one; on a CPU, with as many threads, to the last bit. With several processes (`ppcore.training.launch`) each
+takes its share of every batch, and the gradients are those of the whole batch.
 """
 
 import hashlib
@@ -26,10 +27,14 @@ from tqdm import tqdm
 from ppcore.code import code_hash, code_hashes
 from ppcore.files import atomic, write_text
 from ppcore.training.checkpoint import State, load_checkpoint, newest_checkpoint, read_state, save_checkpoint
+from ppcore.training.ema import Average
 from ppcore.training.interrupt import ignore_interrupt, late_interrupt
+from ppcore.training.launch import launch, launched
 from ppcore.training.method import Method
 from ppcore.training.model_card import write_model
 from ppcore.training.order import STEP, SeededItems, data_order, torch_seed
+from ppcore.training.precision import precision_on
+from ppcore.training.ranks import any_of, first_process_first, mean_of, rank_and_ranks
 
 LEARNS = ("ppcore/networks/", "ppcore/training/", "ppcore/losses.py")
 
@@ -49,7 +54,10 @@ def train(
     sample: Callable[[Method, int], None] | None = None,
     sample_steps: int = 2000,
     device: str = "cpu",
+    precision: str = "auto",
+    ema: float = 0.0,
     workers: int = 0,
+    processes: int = 1,
 ) -> pd.DataFrame:
     """Train `method` on `dataset`, or go on where an earlier call was stopped; return the log.
 
@@ -57,10 +65,13 @@ def train(
     epochs, decay_epochs: at the full learning rate, then linearly to 0 (section 2.8; reading R19).
     data_fingerprint: names the data. When it, the settings, a training argument or code that decides the result
         differ from those of the checkpoints in `folder`, these are removed and training starts anew.
+    batch_size: of all processes together, and a multiple of their number.
     checkpoint_steps, log_steps, sample_steps: steps from one checkpoint, row of the log or call of
         `sample(method, step)` to the next.
-    device: "cpu" (float32) or "cuda" (bfloat16 autocast where the GPU has it).
+    device: "cpu" or "cuda". precision: "auto", bfloat16 autocast where the device has units for it, or "float32".
+    ema: share of the running mean of the generators' weights that a step leaves; 0 takes none.
     workers: processes that load data; 0 loads between the steps.
+    processes: processes that train, one a GPU; more than 1 are started here and end here.
 
     `folder` receives `checkpoints/`, `log.csv` (step, epoch, learning_rate and the mean of each loss since
     the row before) and, at the end, `generator.safetensors` and `model.json`. A finished run is not repeated:
@@ -70,59 +81,78 @@ def train(
     `KeyboardInterrupt` after Ctrl-C, once the step under way is done and kept (a second Ctrl-C acts at once).
     """
     _check(dataset, device, epochs=epochs, decay_epochs=decay_epochs, batch_size=batch_size, seed=seed,
-           checkpoint_steps=checkpoint_steps, log_steps=log_steps, sample_steps=sample_steps)
-    folder, items = Path(folder), len(dataset)
+           checkpoint_steps=checkpoint_steps, log_steps=log_steps, sample_steps=sample_steps, processes=processes)
+    if batch_size % processes:
+        raise ValueError(f"batch_size={batch_size} for {processes} processes: wanted a multiple, an equal share each")
+    if not 0 <= ema < 1:
+        raise ValueError(f"ema={ema}: wanted 0 (no mean is taken) or more, and less than 1")
+    if processes > 1 and not launched():
+        arguments = {name: value for name, value in locals().items() if name in inspect.signature(train).parameters}
+        launch(train, arguments, processes)  # what follows finds a finished run and reads its weights
+
+    folder = Path(folder)
+    items = len(dataset) - len(dataset) % processes  # an equal share each; others are left out in each epoch
     steps_per_epoch = math.ceil(items / batch_size)
     constant_steps, decay_steps = steps_per_epoch * epochs, steps_per_epoch * decay_epochs
     total = constant_steps + decay_steps
     card = {"method": type(method).__name__, "settings": asdict(method.settings),
             "data_fingerprint": data_fingerprint,
             "code": _training_code(method),
-            "training": {"epochs": epochs, "decay_epochs": decay_epochs, "batch_size": batch_size,
-                         "seed": seed, "log_steps": log_steps, "items": items, "steps": total}}
+            "training": {"epochs": epochs, "decay_epochs": decay_epochs, "batch_size": batch_size, "seed": seed,
+                         "precision": precision, "ema": ema, "log_steps": log_steps, "items": items, "steps": total,
+                         "processes": processes}}
     fingerprint = hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
-    bf16 = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if bf16 else "no")
+    dtype = precision_on(device, precision)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if dtype == torch.bfloat16 else "no")
     gpus = [accelerator.device] if device == "cuda" else []
+    rank, ranks = rank_and_ranks()
+    if launched() and ranks != processes:
+        raise ValueError(f"torchrun started {ranks} processes, processes={processes}: give it as many")
 
-    with prepared(method, accelerator), torch.random.fork_rng(gpus), late_interrupt() as interrupt:
-        checkpoint, state = _begin(method, folder, fingerprint, seed)
+    with (averaged(method, ema) as average, prepared(method, accelerator), torch.random.fork_rng(gpus),
+          late_interrupt() as interrupt):
+        with first_process_first():
+            checkpoint, state = _begin(method, folder, fingerprint, seed, average, alone=rank == 0)
         step, log = state.step, _Log(folder / "log.csv", state.losses)
         finished = step == total and (folder / "model.json").exists()
         epoch, index = divmod(step, steps_per_epoch)
         bar = tqdm(initial=epoch * items + index * batch_size, total=(epochs + decay_epochs) * items,
-                   unit="image", mininterval=1.0)
+                   unit="image", mininterval=1.0, disable=rank > 0)
         loader = DataLoader(
-            SeededItems(dataset, seed), batch_sampler=data_order(items, batch_size, seed, step, total),
+            SeededItems(dataset, seed),
+            batch_sampler=data_order(items, batch_size, seed, step, total, len(dataset), rank, ranks),
             num_workers=workers, worker_init_fn=ignore_interrupt, pin_memory=device == "cuda")
         with bar:
             for batch in loader:
                 rate = _set_learning_rate(method, learning_rate_factor(step, constant_steps, decay_steps))
-                torch.manual_seed(torch_seed(seed, STEP, step))
+                torch.manual_seed(torch_seed(seed, STEP, step, *[rank] * (rank > 0)))  # each process its own noise
                 losses = method.step({name: tensor.to(accelerator.device, non_blocking=True)
                                       for name, tensor in batch.items()})
+                average.update()
                 step += 1
 
                 log.unread.append({name: loss.detach() for name, loss in losses.items()})
-                bar.update(len(next(iter(batch.values()))))
+                bar.update(len(next(iter(batch.values()))) * ranks)
                 row = step % log_steps == 0 or step == total
-                keep = step % checkpoint_steps == 0 or step == total or interrupt.is_set()
+                # With several processes at a row only: they have to agree, and to ask one another takes time.
+                stop = interrupt.is_set() if ranks == 1 else row and any_of(interrupt.is_set(), accelerator.device)
+                keep = step % checkpoint_steps == 0 or step == total or stop
                 if row or keep:
                     log.read(step, checkpoint)
                 if row:
-                    means = log.write_row(step, math.ceil(step / steps_per_epoch), rate)
+                    means = log.write_row(step, math.ceil(step / steps_per_epoch), rate, write=rank == 0)
                     bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()}, refresh=False)
-                if sample is not None and step % sample_steps == 0:
-                    sample(method, step)
-                if keep:  # last, so that a run killed before it makes row and sample again, the same ones
+                if sample is not None and step % sample_steps == 0 and rank == 0:
+                    with average.shown():
+                        sample(method, step)
+                if keep and rank == 0:  # last, so that a run killed before it makes row and sample again, the same ones
                     state = State(step, fingerprint, log.losses)
                     checkpoint = save_checkpoint(folder / "checkpoints", method, state, log.path.read_bytes())
-                if interrupt.is_set():
+                if stop:
                     bar.write(f"stopped after step {step} of {total}; resumes from {checkpoint}")
                     raise KeyboardInterrupt
-    if not finished:
-        precision = "bfloat16 autocast" if bf16 else "float32"
-        card |= {"fingerprint": fingerprint, "device": device, "precision": precision}
+    if not finished and rank == 0:
+        card |= {"fingerprint": fingerprint, "device": device, "computed_in": str(dtype).removeprefix("torch.")}
         write_model(method, folder, card)
     return pd.read_csv(log.path)
 
@@ -148,6 +178,7 @@ class _Log:
         """Fetch the unread losses, up to `step`; raise `FloatingPointError` at the first not finite."""
         names = list(self.unread[0])
         values = torch.stack([losses[name].float() for losses in self.unread for name in names])
+        values = mean_of(values)
         rows = values.view(-1, len(names)).tolist()
         for number, row in enumerate(rows, start=step - len(rows) + 1):
             self.losses.append(dict(zip(names, row, strict=True)))
@@ -159,34 +190,53 @@ class _Log:
                         f"{checkpoint or 'none yet'}")
         self.unread = []
 
-    def write_row(self, step: int, epoch: int, learning_rate: float) -> dict[str, float]:
-        """Append the means of the losses since the last row; return them."""
+    def write_row(self, step: int, epoch: int, learning_rate: float, write: bool) -> dict[str, float]:
+        """Return the means of the losses since the last row; append them to the file if `write`."""
         means = {name: sum(losses[name] for losses in self.losses) / len(self.losses)
                  for name in self.losses[0]}
         row = pd.DataFrame([{"step": step, "epoch": epoch, "learning_rate": learning_rate, **means}])
-        with open(self.path, "a") as file:
-            row.to_csv(file, header=file.tell() == 0, index=False, float_format="%.6g")
+        if write:
+            with open(self.path, "a") as file:
+                row.to_csv(file, header=file.tell() == 0, index=False, float_format="%.6g")
         self.losses = []
         return means
 
 
-def _begin(method: Method, folder: Path, fingerprint: str, seed: int) -> tuple[Path | None, State]:
-    """Go on from the newest whole checkpoint of this very run; where there is none, start anew."""
+def _begin(method: Method, folder: Path, fingerprint: str, seed: int, average: Average,
+           alone: bool) -> tuple[Path | None, State]:
+    """Go on from the newest whole checkpoint of this very run; where there is none, start anew.
+
+    alone: whether this process is the one that changes files.
+    """
     checkpoint = newest_checkpoint(folder / "checkpoints")
     if checkpoint is not None:
         state = read_state(checkpoint)
         if state.fingerprint == fingerprint:
             load_checkpoint(checkpoint, method)
-            with atomic(folder / "log.csv") as temporary:  # rows past the checkpoint will be written again
-                shutil.copyfile(checkpoint / "log.csv", temporary)
+            if alone:
+                with atomic(folder / "log.csv") as temporary:  # rows past the checkpoint will be written again
+                    shutil.copyfile(checkpoint / "log.csv", temporary)
             return checkpoint, state
         print(f"{checkpoint} is of other settings, training arguments, code or data: removed, training starts anew")
-    for name in ("model.json", "generator.safetensors"):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    write_text(folder / "log.csv", "")
+    if alone:
+        for name in ("model.json", "generator.safetensors"):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        write_text(folder / "log.csv", "")
     method.initialise(seed)
+    average.start()
     return None, State(0, fingerprint, [])
+
+
+@contextmanager
+def averaged(method: Method, ema: float) -> Iterator[Average]:
+    """Hold the running mean of the generators beside them; leave it in their place, after an interruption not."""
+    average, whole = Average(method, ema), False
+    try:
+        yield average
+        whole = True
+    finally:
+        average.leave(take=whole)
 
 
 @contextmanager
@@ -196,10 +246,11 @@ def prepared(method: Method, accelerator: Accelerator) -> Iterator[None]:
     Autocast is per forward, not per step: around a step it could serve G's update with D's weights of before
     D's own.
     """
-    on_gpu = accelerator.device.type == "cuda"
-    layout = torch.channels_last if on_gpu else torch.preserve_format  # on a CPU it gains nothing
-    for name, network in method.networks.items():
-        method.networks[name] = accelerator.prepare_model(network.to(memory_format=layout))
+    gains = accelerator.device.type == "cuda" or accelerator.mixed_precision == "bf16"
+    layout = torch.channels_last if gains else torch.preserve_format  # in float32 on a CPU it gains nothing
+    for name, network in method.networks.items():  # evaluation_mode: `update` averages gradients, no wrapper does
+        network = accelerator.prepare_model(network.to(memory_format=layout), evaluation_mode=True)
+        method.networks[name] = network.to(accelerator.device)
     try:
         yield
     finally:

@@ -1,9 +1,12 @@
-"""What does the training loop ask of a method?"""
+"""What does the training loop ask of a method, and how does a method take a step of its optimisers?"""
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from ppcore.training.ranks import mean_of, rank_and_ranks
 
 
 class Method(Protocol):
@@ -13,7 +16,8 @@ class Method(Protocol):
     `networks`; then it is in the checkpoint.
     """
 
-    settings: Any  # a dataclass
+    Settings: type  # a frozen dataclass
+    settings: Any  # one of these
     networks: dict[str, nn.Module]
     generators: tuple[str, ...]  # names of the networks that are wanted after training
     optimizers: dict[str, torch.optim.Optimizer]  # each made with its full learning rate
@@ -23,3 +27,34 @@ class Method(Protocol):
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Update every network once; return the losses as scalars, by name."""
+
+
+def adam(networks: Iterable[nn.Module], learning_rate: float) -> torch.optim.Adam:
+    """Adam with betas (.5, .999) for all weights of `networks` (section 2.8; reading R19).
+
+    Fused: one kernel for all weights, where the usual form walks through them a dozen times.
+    """
+    weights = [weight for network in networks for weight in network.parameters()]
+    return torch.optim.Adam(weights, learning_rate, betas=(0.5, 0.999), fused=True)
+
+
+def freeze(*networks: nn.Module, frozen: bool = True) -> None:
+    """Let gradients pass through `networks` and not be computed for their weights, or let them be again."""
+    for network in networks:
+        network.requires_grad_(not frozen)
+
+
+def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step down the gradient of `loss`; with several processes, of its mean over them.
+
+    Each process sees an equal share of the batch, so that this is the gradient of the whole batch.
+    """
+    optimizer.zero_grad()
+    loss.backward()
+    if rank_and_ranks()[1] > 1:
+        gradients = [weight.grad for group in optimizer.param_groups for weight in group["params"]
+                     if weight.grad is not None]
+        together = mean_of(torch.cat([gradient.flatten() for gradient in gradients]))  # one message, not a hundred
+        for gradient, mean in zip(gradients, together.split([gradient.numel() for gradient in gradients])):
+            gradient.copy_(mean.view_as(gradient))
+    optimizer.step()

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from ppcore.files import atomic, write_text
-from ppcore.training.checkpoint import network_tensors
+from ppcore.training.checkpoint import load_networks, network_tensors
 from ppcore.training.method import Method
+from ppcore.training.precision import precision_on
 
 
 def write_model(method: Method, folder: Path, card: dict[str, Any]) -> None:
@@ -23,21 +23,27 @@ def write_model(method: Method, folder: Path, card: dict[str, Any]) -> None:
     write_text(folder / "model.json", json.dumps(card, indent=1) + "\n")
 
 
-def read_model(folder: str | Path, method: str) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """Read a finished run of `method`: its card, and for each generator its weights by name.
+def load_model(kind: type[Method], folder: str | Path, device: str = "cpu", precision: str = "auto") -> Method:
+    """Load a finished run of the method `kind` to generate with.
 
-    Raises `FileNotFoundError` when no run was finished there, and `ValueError` when another method's was.
+    On `device` and in the numbers that `precision_on` names. Its other networks are not stored: do not train it
+    further. Raises `FileNotFoundError` when no run was finished there, and `ValueError` when another method's was or
+    the weights do not fit.
     """
-    path = Path(folder) / "model.json"
+    path, wanted = Path(folder) / "model.json", kind.__name__
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there: no training was finished in this folder; "
-                                f"train {method} first")
+                                f"train {wanted} first")
     card = json.loads(path.read_text())
-    if card["method"] != method:
-        raise ValueError(f"{folder} holds a {card['method']}, wanted a {method}: "
+    if card["method"] != wanted:
+        raise ValueError(f"{folder} holds a {card['method']}, wanted a {wanted}: "
                          "give the folder of that method's run")
-    weights: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in load_file(path.with_name("generator.safetensors")).items():
-        network, name = key.split("/")
-        weights.setdefault(network, {})[name] = tensor
-    return card, weights
+    method = kind(kind.Settings(**card["settings"]))
+    generators = {name: method.networks[name] for name in kind.generators}
+    weights = path.with_name("generator.safetensors")
+    load_networks(weights, generators, load_file(weights))
+    dtype = precision_on(device, precision)
+    for network in generators.values():
+        layout = torch.preserve_format if dtype == torch.float32 and device == "cpu" else torch.channels_last
+        network.to(device=device, dtype=dtype, memory_format=layout)
+    return method

@@ -15,18 +15,19 @@ ORDER, ITEM, STEP = range(3)
 
 
 def data_order(
-    items: int, batch_size: int, seed: int, step: int, total: int
+    items: int, batch_size: int, seed: int, step: int, total: int, of: int = 0, rank: int = 0, ranks: int = 1,
 ) -> Iterator[list[tuple[int, int]]]:
     """Yield the batches of a run of `total` steps after its first `step`, each a list of (epoch, index).
 
-    An epoch is one permutation of all items, the same wherever the run was stopped. The last batch of an
-    epoch holds what is left.
+    An epoch is the first `items` of one permutation of all `of` (or `items`) items, the same wherever the run was
+    stopped. The last batch of an epoch holds what is left. Of each batch, process `rank` of `ranks` gets every
+    ranks-th item, an equal share when `items` and `batch_size` are multiples of `ranks`.
     """
     while step < total:
         epoch, done = divmod(step, math.ceil(items / batch_size))
-        order = np.random.default_rng((seed, ORDER, epoch)).permutation(items).tolist()
+        order = np.random.default_rng((seed, ORDER, epoch)).permutation(of or items).tolist()[:items]
         for start in range(done * batch_size, items, batch_size):
-            yield [(epoch, index) for index in order[start:start + batch_size]]
+            yield [(epoch, index) for index in order[start:start + batch_size][rank::ranks]]
             step += 1
 
 

@@ -1,0 +1,78 @@
+"""How do several processes train one model? torchrun starts them, each takes its share of every batch.
+
+The notebook's call stays the same: `train(..., processes=2)` writes itself down as a job, runs it with torchrun and
+waits. On several nodes, the variable PRIORPATH_TORCHRUN holds torchrun's arguments for the node of the notebook, and
+the others are started by hand on the same folder:
+
+    PRIORPATH_TORCHRUN="--nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint node1:29400" ./run_all.sh ...
+    torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint node1:29400 \\
+        -m ppcore.training.launch FOLDER/job.pkl
+"""
+
+import os
+import pickle
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import torch
+
+from ppcore.files import atomic
+from ppcore.training.interrupt import end_with
+
+
+def launched() -> bool:
+    """Whether this process is one that torchrun started."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def launch(function: Callable[..., Any], arguments: dict[str, Any], processes: int) -> None:
+    """Run `function(**arguments)` in so many processes and wait for their end.
+
+    arguments: picklable, functions of a notebook too; `folder` is one of them and receives the job. The processes end
+    with this one. Raises `KeyboardInterrupt` after Ctrl-C, which they are told, and `RuntimeError` when one fails.
+    """
+    job = Path(arguments["folder"]) / "job.pkl"
+    with atomic(job) as temporary:
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        temporary.write_bytes(cloudpickle.dumps((function, arguments, owner, torch.get_num_threads())))
+    where = os.environ.get("PRIORPATH_TORCHRUN") or f"--standalone --nproc-per-node {processes}"
+    command = [sys.executable, "-m", "torch.distributed.run", *shlex.split(where), "-m", "ppcore.training.launch", job]
+    # A session of its own: a terminal's Ctrl-C comes to this process alone, which passes it on once.
+    running = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        for line in running.stdout:  # a notebook shows what its own process writes
+            sys.stderr.write(line.decode(errors="replace"))
+        status = running.wait()
+    except BaseException:
+        running.send_signal(signal.SIGINT)
+        running.wait()
+        raise
+    job.unlink(missing_ok=True)
+    if status:
+        raise RuntimeError(f"one of {processes} training processes failed; what it said stands above")
+
+
+def run_job(path: str | Path) -> None:
+    """What each process does."""
+    function, arguments, owner, threads = pickle.loads(Path(path).read_bytes())
+    end_with(owner)
+    torch.set_num_threads(threads)
+    try:
+        function(**arguments)
+    except KeyboardInterrupt:
+        sys.exit(1)  # the notebook's process says so
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    run_job(sys.argv[1])
