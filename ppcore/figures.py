@@ -19,8 +19,8 @@ from ppcore.files import atomic
 
 INK = np.array([61, 43, 86], np.uint8)  # tissue
 ADDED, REMOVED = np.array([86, 180, 233], np.uint8), np.array([213, 94, 0], np.uint8)
-COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "pix2pix": "#0072B2", "train": "#56B4E9",
-           "test": "#D55E00"}
+COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "pix2pix": "#0072B2", "CycleGAN": "#009E73",
+           "DCGAN": "#CC79A7", "DEPAS": "#D55E00", "train": "#56B4E9", "test": "#D55E00"}
 
 
 def use_style() -> None:
@@ -167,6 +167,17 @@ def fraction_densities(fractions: dict[str, np.ndarray]) -> Figure:
                   linewidth=2.6 if name == "real" else 1.4)
     axis.set(xlabel="tissue fraction of a mask", ylabel="share of masks", xlim=(0, 1))
     axis.legend(loc="upper left")
+    return figure
+
+
+def scatter_sets(places: dict[str, np.ndarray]) -> Figure:
+    """Points of several sets, each (N, 2), in one plane whose axes mean nothing (a t-SNE); real ones on top."""
+    figure, axis = plt.subplots(figsize=(6, 4.2))
+    for name, points in sorted(places.items(), key=lambda item: item[0] == "real"):
+        axis.scatter(*points.T, s=16, alpha=0.75, linewidths=0, color=COLOURS.get(name, "0.4"),
+                     label=f"{name} (n = {len(points)})")
+    axis.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

@@ -4,7 +4,7 @@ A mask is a numpy array (H, W) of uint8 in {0, 1}: 1 = tissue, 0 = air.
 """
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -84,27 +84,4 @@ def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, op
                      "coarse_hash": hash_file(coarse / f"{patch}.png")})
     index = pd.DataFrame(rows)
     write_text(coarse / "index.csv", index.to_csv(index=False, float_format="%.6f"))
-    return index
-
-
-def generate_set(draw: Callable[[str, list[int]], list[np.ndarray]], patches: Iterable[str], folder: str | Path,
-                 seed: int, samples: int = 1, several: Iterable[str] = ()) -> pd.DataFrame:
-    """Store one mask of each patch's outline, and `samples` of those in `several`, as <patch>_<sample>.png.
-
-    draw: from a patch's name and a list of seeds to as many masks (H, W) in {0, 1}. The noise of a mask is drawn from
-    `seed`, its place among the patches and its number, so that it does not depend on the others. The index, also
-    returned, has the columns patch, sample, tissue_fraction and hash; it is written last.
-    """
-    folder, several = Path(folder), set(several)
-    shutil.rmtree(folder, ignore_errors=True)
-    rows = []
-    for place, patch in enumerate(tqdm(list(patches), desc="generating", unit="outline")):
-        count = samples if patch in several else 1
-        seeds = [int(s) for s in np.random.SeedSequence((seed, place)).generate_state(count)]
-        for sample, mask in enumerate(draw(patch, seeds)):
-            path = folder / f"{patch}_{sample}.png"
-            write_mask(path, mask)
-            rows.append({"patch": patch, "sample": sample, "tissue_fraction": mask.mean(), "hash": hash_file(path)})
-    index = pd.DataFrame(rows)
-    write_text(folder / "index.csv", index.to_csv(index=False, float_format="%.6f"))
     return index

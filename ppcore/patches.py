@@ -84,8 +84,7 @@ def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int
                     row["dropped_air"] += 1
                     continue
                 patch = f"{name}_r{r:03d}_c{c:03d}"
-                with atomic(folder / "rgb" / f"{patch}.webp") as temporary:
-                    Image.fromarray(rgb).save(temporary, lossless=True, method=2)
+                write_image(folder / "rgb" / f"{patch}.webp", rgb)
                 write_mask(folder / "fine" / f"{patch}.png", fine)
                 kept.append({"patch": patch, "file": source.file.name, "subject": source.subject,
                              "x": round(c * width * slide.scale), "y": round(r * height * slide.scale), "row": r,
@@ -191,18 +190,46 @@ def table_1(index: pd.DataFrame, height: int, width: int, stain: str) -> pd.Data
                   "not stated" if math.isnan(mpp) else f"{mpp:.2f}", {"he": "H&E", "ihc": "IHC"}[stain]]})
 
 
-class MaskPairs(torch.utils.data.Dataset):
-    """Pairs of masks for coarse -> fine: `coarse`, `fine`, float (1, H, W) in {-1, +1}, tissue = +1 (reading R14)."""
+class PatchDataset(torch.utils.data.Dataset):
+    """Patches as network inputs: for each of `folders`, by its name, what it holds of a patch.
 
-    def __init__(self, patches: list[str], coarse: str | Path, fine: str | Path) -> None:
-        self.patches, self.folders = list(patches), {"coarse": Path(coarse), "fine": Path(fine)}
+    A mask (`<patch>.png`) as float (1, H, W) in {-1, +1}, tissue = +1 (reading R14); an image (`<patch>.webp`) as float
+    (3, H, W) in [-1, 1]. With `crop` an item is a window of 1/crop of the height and width, the same in all of a patch,
+    at a place drawn from torch's global generator.
+    """
+
+    def __init__(self, patches: list[str], crop: int = 1, **folders: str | Path) -> None:
+        self.patches, self.crop = list(patches), crop
+        self.folders = {name: Path(folder) for name, folder in folders.items()}
 
     def __len__(self) -> int:
         return len(self.patches)
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        return {name: to_tensor(read_mask(folder / f"{self.patches[i]}.png"))
-                for name, folder in self.folders.items()}
+        item = {name: read_patch(folder, self.patches[i]) for name, folder in self.folders.items()}
+        if self.crop == 1:
+            return item
+        height, width = (size // self.crop for size in next(iter(item.values())).shape[-2:])
+        top, left = (int(torch.randint(size * (self.crop - 1) + 1, ())) for size in (height, width))
+        return {name: whole[:, top:top + height, left:left + width] for name, whole in item.items()}
+
+
+def read_patch(folder: Path, patch: str) -> torch.Tensor:
+    """The mask `<patch>.png` of a folder, else its image `<patch>.webp`, as `PatchDataset` gives them."""
+    mask = folder / f"{patch}.png"
+    return to_tensor(read_mask(mask)) if mask.exists() else image_to_tensor(read_image(folder / f"{patch}.webp"))
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an RGB patch (H, W, 3) uint8."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def write_image(path: str | Path, rgb: np.ndarray) -> None:
+    """Store an RGB patch (H, W, 3) uint8 as lossless WebP, atomically."""
+    with atomic(path) as temporary:
+        Image.fromarray(rgb).save(temporary, lossless=True, method=2)
 
 
 def to_tensor(mask: np.ndarray) -> torch.Tensor:
@@ -213,3 +240,13 @@ def to_tensor(mask: np.ndarray) -> torch.Tensor:
 def to_mask(output: torch.Tensor) -> np.ndarray:
     """Network output (1, H, W) in [-1, 1] -> mask (H, W) uint8 in {0, 1}, threshold 0 (reading R14)."""
     return (output[0] > 0).to(torch.uint8).cpu().numpy()
+
+
+def image_to_tensor(rgb: np.ndarray) -> torch.Tensor:
+    """Image (H, W, 3) uint8 -> float tensor (3, H, W) in [-1, 1]."""
+    return torch.from_numpy(rgb.astype(np.float32) / 127.5 - 1).permute(2, 0, 1).contiguous()
+
+
+def to_image(output: torch.Tensor) -> np.ndarray:
+    """Network output (3, H, W) in [-1, 1] -> image (H, W, 3) uint8."""
+    return ((output + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()

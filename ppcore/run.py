@@ -170,7 +170,7 @@ def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
     return 1 if status else 0
 
 
-WORKFLOW = ("01", "02", "04", "07", "08")  # the notebooks of a plain run, in order
+WORKFLOW = ("01", "02", "04", "05", "06", "07", "08")  # the notebooks of a plain run, in order
 
 
 def _numbers(options: argparse.Namespace) -> list[str]:

@@ -63,19 +63,53 @@ class Settings(BaseModel):
     coarse_close: int = Field(10, ge=1, le=101, description="closing kernel, px (section 2.3)")
     coarse_shifted: bool = Field(False, description="the literal, shifted form of an even kernel (R7)")
 
-    # 04: coarse to fine
-    ngf: int = Field(64, ge=2, le=256, description="generator's first width")
-    ndf: int = Field(64, ge=2, le=256, description="discriminator's first width")
-    levels: int = Field(8, ge=3, le=10, description="stride-2 levels of the U-Net (R15)")
-    lambda_l1: float = Field(100.0, ge=0.0, description="weight of L1 in equation (1) (R17, reference)")
-    straight_through: bool = Field(False, description="binarised fakes, straight-through gradient (R22)")
-    epochs: int = Field(50, ge=0, le=10_000, description="at the full learning rate (R19)")
+    # 04, 05, 06: training
+    epochs: int = Field(50, ge=0, le=10_000, description="of pix2pix at the full learning rate (R19)")
     decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
-    batch_size: int = Field(1, ge=1, le=1024, description="R19")
+    batch_size: int = Field(1, ge=1, le=1024, description="R19; of all processes together")
     learning_rate: float = Field(2e-4, gt=0.0, le=1.0, description="Adam's (R19)")
+    ngf: int = Field(64, ge=2, le=256, description="first width of pix2pix's generator")
+    ndf: int = Field(64, ge=2, le=256, description="first width of the discriminators")
+    crop: int = Field(1, ge=1, le=16, description="CycleGAN and pix2pixHD train on windows of 1/crop of a patch's sides")
+    precision: Literal["auto", "float32"] = Field("auto", description="auto: bfloat16 where the device has units for it")
+    ema: float = Field(0.0, ge=0.0, lt=1.0, description="running mean of the generators' weights; 0: none")
+    workers: int = Field(4, ge=0, le=64, description="processes that load data; 0: none beside the notebook's")
+    processes: int = Field(1, ge=1, le=1024, description="processes that train, one a GPU")
     checkpoint_steps: int = Field(2000, ge=1, description="steps between checkpoints")
     sample_steps: int = Field(2000, ge=1, description="steps between sample pictures")
     log_steps: int = Field(100, ge=1, description="steps a row of log.csv averages")
+
+    # 04: coarse to fine
+    recipe: Literal["reference", "paper28"] = Field("reference", description="losses of pix2pix and CycleGAN (R17)")
+    levels: int = Field(8, ge=3, le=10, description="stride-2 levels of the U-Net (R15)")
+    lambda_l1: float = Field(100.0, ge=0.0, description="weight of L1 in equation (1) (R17, reference)")
+    straight_through: bool = Field(False, description="binarised fakes, straight-through gradient (R22)")
+    cyclegan_ngf: int = Field(64, ge=2, le=256, description="first width of CycleGAN's generators")
+    cyclegan_blocks: int = Field(9, ge=0, le=32, description="their residual blocks (R16)")
+    cyclegan_epochs: int = Field(50, ge=0, le=10_000, description="at the full learning rate (R19)")
+    cyclegan_decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
+    lambda_cycle: float = Field(10.0, ge=0.0, description="weight of equation (7) (R16)")
+    identity: float = Field(0.5, ge=0.0, description="weight of the identity loss, a share of lambda_cycle (R16)")
+
+    # 05: noise to fine
+    noise_ngf: int = Field(64, ge=2, le=256, description="first width of DCGAN's and DEPAS's generators")
+    noise_ndf: int = Field(64, ge=2, le=256, description="first width of their discriminators")
+    noise_epochs: int = Field(50, ge=0, le=10_000, description="at the full learning rate (R19)")
+    noise_decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
+    noise_batch_size: int = Field(16, ge=2, le=1024, description="batch norm needs more than one mask")
+    latent: int = Field(100, ge=1, le=4096, description="length of the noise z (R20)")
+    depas_scales: int = Field(3, ge=1, le=5, description="sizes at which DEPAS's discriminators look (R21)")
+    depas_sharpest: float = Field(10.0, ge=1.0, description="slope of the discrete adaptive block in the end (R21)")
+
+    # 06: fine to image
+    hd_ngf: int = Field(64, ge=2, le=256, description="first width of pix2pixHD's generator")
+    hd_downs: int = Field(4, ge=1, le=6, description="its stride-2 convolutions (R18)")
+    hd_blocks: int = Field(9, ge=0, le=32, description="its residual blocks (R18)")
+    hd_epochs: int = Field(50, ge=0, le=10_000, description="at the full learning rate (R19)")
+    hd_decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
+    lambda_features: float = Field(10.0, ge=0.0, description="weight of feature matching (R18)")
+    enhancer: bool = Field(False, description="a local enhancer around the global generator, for larger patches")
+    vgg_weights: str = Field("", description="torchvision's VGG19 weights, a local file; empty: no VGG matching (R18)")
 
     # 07: evaluation
     permutations: int = Field(1000, ge=10, description="of the MMD's p-value (R27)")
@@ -85,7 +119,7 @@ class Settings(BaseModel):
     inception_weights: str = Field("", description="the original FID weights, a local file (R26)")
 
     @model_validator(mode="after")
-    def _patch_fits_the_network(self) -> "Settings":
+    def _patch_fits_the_networks(self) -> "Settings":
         step = 2**self.levels
         for name in ("patch_height", "patch_width"):
             size = getattr(self, name)
@@ -93,8 +127,23 @@ class Settings(BaseModel):
                 raise ValueError(f"{name}={size} is no multiple of 2**levels = {step}, which a U-Net of "
                                  f"{self.levels} levels needs: take {max(1, round(size / step)) * step} or "
                                  "fewer levels")
-        if self.epochs + self.decay_epochs == 0:
-            raise ValueError("epochs=0 and decay_epochs=0: nothing would be trained; make one of them 1 or more")
+            step_hd = max(4, 2 ** (self.hd_downs + self.enhancer))  # 4: CycleGAN
+            if size % self.crop or size // self.crop % step_hd or size // self.crop < 2 * step_hd:
+                raise ValueError(f"{name}={size} in windows of 1/{self.crop} does not fit a pix2pixHD of {self.hd_downs} "
+                                 f"downs, which wants multiples of {step_hd} from {2 * step_hd} on: take another crop "
+                                 "or hd_downs")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> "Settings":
+        for prefix in ("", "cyclegan_", "noise_", "hd_"):
+            if getattr(self, f"{prefix}epochs") + getattr(self, f"{prefix}decay_epochs") == 0:
+                raise ValueError(f"{prefix}epochs=0 and {prefix}decay_epochs=0: nothing would be trained; "
+                                 "make one of them 1 or more")
+        for name in ("batch_size", "noise_batch_size"):
+            if getattr(self, name) % self.processes:
+                raise ValueError(f"{name}={getattr(self, name)} for processes={self.processes}: wanted a multiple, an "
+                                 "equal share each")
         return self
 
 

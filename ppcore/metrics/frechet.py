@@ -40,9 +40,9 @@ def find_inception_weights(path: str | Path | None = None, download: bool = Fals
 
 def fid_kid(generated: Sequence[np.ndarray], real: Sequence[np.ndarray], weights: str | Path,
             batch_size: int = 16, seed: int = 0) -> dict[str, float]:
-    """FID and KID of generated masks against real ones: {"fid": ..., "kid": ..., "n": ...} (reading R25).
+    """FID and KID of generated masks or images against real ones: {"fid": ..., "kid": ..., "n": ...} (reading R25).
 
-    generated, real: masks (H, W) uint8 in {0, 1}. FID's bias depends on their number, so both sets give their
+    generated, real: masks (H, W) uint8 in {0, 1}, or RGB images (H, W, 3) uint8. FID's bias depends on their number, so both sets give their
     first n masks, n being the smaller length. weights: what `find_inception_weights` returned. seed: for the
     subsets of KID. Runs on a GPU where there is one.
 
@@ -57,31 +57,34 @@ def fid_kid(generated: Sequence[np.ndarray], real: Sequence[np.ndarray], weights
 
     n = min(len(generated), len(real))
     if n < 2:
-        raise ValueError(f"found {len(generated)} generated and {len(real)} real masks: wanted two or more")
+        raise ValueError(f"found {len(generated)} generated and {len(real)} real pictures: wanted two or more")
     _check_sha256(Path(weights))
     scores = torch_fidelity.calculate_metrics(
-        input1=_Masks(generated, n), input2=_Masks(real, n), fid=True, kid=True,
+        input1=_Pictures(generated, n), input2=_Pictures(real, n), fid=True, kid=True,
         feature_extractor="inception-v3-compat", feature_extractor_weights_path=str(weights),
         kid_subset_size=min(n, 1000), kid_subsets=100 if n > 1000 else 1, rng_seed=seed,
         cuda=torch.cuda.is_available(), batch_size=batch_size,
-        save_cpu_ram=True,  # no worker processes: the masks are in this one's memory
+        save_cpu_ram=True,  # no worker processes: the pictures are in this one's memory
         cache=False, verbose=False)
     return {"fid": scores[torch_fidelity.KEY_METRIC_FID], "kid": scores[torch_fidelity.KEY_METRIC_KID_MEAN],
             "n": n}
 
 
-class _Masks(torch.utils.data.Dataset):
-    """The first n masks as torch-fidelity wants them: (3, H, W) uint8 in {0, 255}."""
+class _Pictures(torch.utils.data.Dataset):
+    """The first n masks or images as torch-fidelity wants them: (3, H, W) uint8, a mask in {0, 255}."""
 
-    def __init__(self, masks: Sequence[np.ndarray], n: int):
-        self.masks, self.n = masks, n
+    def __init__(self, pictures: Sequence[np.ndarray], n: int):
+        self.pictures, self.n = pictures, n
 
     def __len__(self) -> int:
         return self.n
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        check_mask(self.masks[index])
-        return torch.from_numpy(self.masks[index] * np.uint8(255)).expand(3, -1, -1)
+        picture = self.pictures[index]
+        if picture.ndim == 3 and picture.dtype == np.uint8:
+            return torch.from_numpy(picture).permute(2, 0, 1)
+        check_mask(picture)
+        return torch.from_numpy(picture * np.uint8(255)).expand(3, -1, -1)
 
 
 def _check_sha256(path: Path) -> None:

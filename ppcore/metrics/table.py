@@ -7,13 +7,19 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from ppcore.metrics.control import control, diversity
+from ppcore.masks import tissue_mask
+from ppcore.metrics.control import control, diversity, iou
 from ppcore.metrics.distribution import bootstrap_by_subject, kl_nats, kl_paper100, ks
 from ppcore.metrics.frechet import fid_kid
+from ppcore.metrics.image import DESCRIPTORS as IMAGE_DESCRIPTORS
+from ppcore.metrics.image import describe_images
 from ppcore.metrics.morphometry import DESCRIPTORS, describe_all, mmd, mmd_interval, wasserstein
 
 # The rows of Table 2 in their order: a floor, a baseline, what starts from an outline, what starts from noise.
 METHODS = ("real-train", "COPY", "pix2pix", "CycleGAN", "DCGAN", "DEPAS")
+# What makes an image: of the real fine mask; of pix2pix's fine mask (PriorPath as a whole); of the outline directly.
+IMAGE_METHODS = ("real-train", "fine-to-image", "coarse-to-fine-to-image", "coarse-to-image")
+LABELS = {"DEPAS": "DEPAS (our reading)"}  # reading R21
 COLUMNS = ("cohort", "method", "metric", "value", "low", "high", "n", "seed", "device", "commit")
 NO_WEIGHTS = "no weights"  # what stands for FID and KID without the Inception weights (reading R26)
 
@@ -83,20 +89,54 @@ def diversity_row(samples: Sequence[np.ndarray]) -> dict:
     return _row("diversity", float(np.mean([diversity(group) for group in samples])), len(samples))
 
 
+def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], *, permutations: int, seed: int,
+               weights=None) -> list[dict]:
+    """Rows that compare two sets of RGB images (H, W, 3): FID and KID (as for masks), MMD and Wasserstein of colours
+    and detail (`ppcore.metrics.image`)."""
+    n = len(synthetic)
+    scores = {"fid": NO_WEIGHTS, "kid": NO_WEIGHTS, "n": n}
+    if weights is not None:
+        scores = fid_kid(synthetic, real, weights, seed=seed)
+    described = describe_images(real), describe_images(synthetic)
+    distance, p = mmd(*described, permutations, seed)
+    distances = wasserstein(*described)
+    return [*(_row(f"image_{name}", scores[name], scores["n"]) for name in ("fid", "kid")),
+            _row("image_mmd2", distance, n), _row("image_mmd_p", p, n), _row("image_w1_mean", distances.mean(), n),
+            *(_row(f"image_w1_{name}", value, n) for name, value in zip(IMAGE_DESCRIPTORS, distances))]
+
+
+def image_control_row(masks: Sequence[np.ndarray], images: Sequence[np.ndarray], air_threshold: int) -> dict:
+    """Row for how well an image keeps to the mask it was to fill: IoU of that mask and of the image's own tissue, by
+    the threshold that made the real masks (gray 0-255, reading R3); mean over the images."""
+    return _row("image_control_iou", float(np.mean([iou(mask, tissue_mask(rgb, air_threshold))
+                                                    for mask, rgb in zip(masks, images)])), len(masks))
+
+
 def _row(metric: str, value: float | str, n: int, low: float = np.nan, high: float = np.nan) -> dict:
     return {"metric": metric, "value": value if isinstance(value, str) else f"{value:.6g}",
             "low": "" if np.isnan(low) else f"{low:.6g}", "high": "" if np.isnan(high) else f"{high:.6g}", "n": n}
 
 
 def table_2(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Table 2 from the tidy metrics of one cohort: a row a method of METHODS, also of those not run yet."""
-    shown = {"ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID",
-             "mmd2": "MMD²", "mmd_p": "MMD p", "w1_mean": "W1 (sd)", "control_iou": "IoU to outline",
-             "control_boundary_f1": "boundary F1", "diversity": "diversity"}
+    """Table 2 from the tidy metrics of one cohort: a row a method of METHODS, also of those not run."""
+    return _table(metrics, METHODS, {
+        "ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID", "mmd2": "MMD²",
+        "mmd_p": "MMD p", "w1_mean": "W1 (sd)", "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1",
+        "diversity": "diversity"})
+
+
+def image_table(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The same for the images: a row for each of IMAGE_METHODS."""
+    return _table(metrics[metrics["metric"].str.startswith("image_")], IMAGE_METHODS, {
+        "image_fid": "FID", "image_kid": "KID", "image_mmd2": "MMD²", "image_mmd_p": "MMD p",
+        "image_w1_mean": "W1 (sd)", "image_control_iou": "IoU to fine mask"})
+
+
+def _table(metrics: pd.DataFrame, methods: Sequence[str], shown: dict[str, str]) -> pd.DataFrame:
     rows = []
-    for method in METHODS:
+    for method in methods:
         scores = metrics[metrics["method"] == method].set_index("metric")
-        row = {"method": method, "n": str(scores["n"].iloc[0]) if len(scores) else "not run"}
+        row = {"method": LABELS.get(method, method), "n": str(scores["n"].iloc[0]) if len(scores) else "not run"}
         row |= {title: _cell(scores.loc[name]) if name in scores.index else "" for name, title in shown.items()}
         rows.append(row)
     return pd.DataFrame(rows)

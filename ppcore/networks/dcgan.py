@@ -4,10 +4,9 @@ Native DCGAN goes from a base of 4 x 4 by four up-blocks to 64 x 64. Ours starts
 R20): generator 17.0 M parameters, discriminator 15.4 M, for masks of 512 x 1024 at ngf = ndf = 64.
 """
 
-import torch
 from torch import Tensor, nn
 
-BASE = 4  # px, the shorter side of the smallest map
+BASE = 4  # px, least height of the smallest map
 
 
 class Generator(nn.Module):
@@ -18,7 +17,7 @@ class Generator(nn.Module):
     """
 
     def __init__(self, height: int, width: int, latent: int = 100, ngf: int = 64) -> None:
-        """Raise `ValueError` unless the size is 4 * 2**k px by a multiple of 2**k px, k > 0."""
+        """Raise `ValueError` unless the size is 4 to 7 times 2**k px by a multiple of 2**k px, k > 0."""
         super().__init__()
         self.latent = latent
         blocks, base = base_of(height, width)
@@ -63,12 +62,11 @@ class Discriminator(nn.Module):
 
 
 def base_of(height: int, width: int) -> tuple[int, tuple[int, int]]:
-    """Number of doublings and the base they start from: 7 and (4, 8) for 512 x 1024."""
-    blocks = (height // BASE).bit_length() - 1
-    if blocks < 1 or height != BASE * 2**blocks or width % 2**blocks or not width:
-        nearest = BASE * 2 ** max(1, round(torch.log2(torch.tensor(max(height, 1) / BASE)).item()))
-        step = nearest // BASE
-        raise ValueError(f"masks of {height} x {width} px: a DCGAN doubles a base {BASE} px high and wants a height of "
-                         f"{BASE} x 2**k and a width that is a multiple of 2**k; the nearest is {nearest} x "
-                         f"{max(1, round(width / step)) * step}")
-    return blocks, (BASE, width // 2**blocks)
+    """Number of doublings and the base they start from, 4 to 7 px high: 7 and (4, 8) for 512 x 1024."""
+    blocks = max(1, (height // BASE).bit_length() - 1)
+    step = 2**blocks
+    if height < 2 * BASE or width < step or height % step or width % step:
+        nearest = [max(least, round(size / step)) * step for size, least in ((height, BASE), (width, 1))]
+        raise ValueError(f"masks of {height} x {width} px: {blocks} doublings want multiples of {step}, the nearest is "
+                         f"{nearest[0]} x {nearest[1]}; take patches of such a size")
+    return blocks, (height // step, width // step)
