@@ -19,6 +19,10 @@ from ppcore.settings import PROFILE_NAMES, REPOSITORY, Settings, StudyError, loa
     ({"lambda_l1": float("nan")}, "lambda_l1=nan"),
     ({"patch_height": 100}, "patch_height=100 is no multiple of .* = 256"),
     ({"epochs": 0, "decay_epochs": 0}, "nothing would be trained"),
+    ({"hd_epochs": 0, "hd_decay_epochs": 0}, "hd_epochs=0 and hd_decay_epochs=0: nothing would be trained"),
+    ({"crop": 16}, "patch_height=256 in windows of 1/16 does not fit a pix2pixHD of 4 downs.* from 32 on"),
+    ({"processes": 2}, "batch_size=1 for processes=2: wanted a multiple"),
+    ({"recipe": "paper"}, "recipe='paper': input should be 'reference' or 'paper28'"),
     ({"cohort": "../x"}, "cohort='../x'"),
 ])
 def test_a_wrong_parameter_is_named_with_what_was_found_and_wanted(overrides, words):
@@ -44,6 +48,10 @@ def test_the_paper_profile_is_the_papers_numbers():
     assert (paper.coarse_open, paper.coarse_close) == (5, 10)  # section 2.3
     assert (paper.epochs, paper.decay_epochs, paper.batch_size, paper.learning_rate) == (50, 50, 1, 2e-4)  # 2.8
     assert (paper.ngf, paper.levels, paper.lambda_l1, paper.mpp) == (64, 8, 100, 2.0)
+    for model in ("cyclegan", "noise", "hd"):
+        assert getattr(paper, f"{model}_epochs") == getattr(paper, f"{model}_decay_epochs") == 50
+    assert (paper.cyclegan_blocks, paper.lambda_cycle, paper.identity) == (9, 10, 0.5)  # R16
+    assert (paper.hd_ngf, paper.hd_downs, paper.hd_blocks, paper.lambda_features, paper.crop) == (64, 4, 9, 10, 1)  # R18
 
 
 @pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("[0-9]*.ipynb")), ids=lambda path: path.stem)
