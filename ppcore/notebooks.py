@@ -70,7 +70,7 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
 
     started = time.monotonic()
     try:
-        with FileLock(executed.parent / ".executing.lock", timeout=30):
+        with FileLock(executed.parent / f".{number}.lock", timeout=30):
             write_text(record_path(profile, cohort, number), json.dumps(record))
             print(f"\n{notebook.stem} · {cohort}", file=sys.stderr, flush=True)
             papermill.execute_notebook(notebook, executed, parameters=values, kernel_name="python3", cwd=NOTEBOOKS,
@@ -80,7 +80,7 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
     except PapermillExecutionError as error:
         record |= {"status": "failed", "cell": error.exec_count, "error": _last_line(f"{error.ename}: {error.evalue}")}
     except Timeout:
-        record |= {"status": "failed", "error": f"another process is executing a notebook of {cohort}: wait for it"}
+        record |= {"status": "failed", "error": f"another process is executing this notebook for {cohort}: wait for it"}
     except Exception as error:  # a killed kernel, a full disk: the table must say so, whatever it was
         record |= {"status": "failed", "error": _last_line(f"{type(error).__name__}: {error}")}
     record["seconds"] = time.monotonic() - started

@@ -89,19 +89,21 @@ def diversity_row(samples: Sequence[np.ndarray]) -> dict:
     return _row("diversity", float(np.mean([diversity(group) for group in samples])), len(samples))
 
 
-def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], *, permutations: int, seed: int,
+def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], subjects_real: np.ndarray,
+               subjects_synthetic: np.ndarray, *, permutations: int, resamples: int, seed: int,
                weights=None) -> list[dict]:
     """Rows that compare two sets of RGB images (H, W, 3): FID and KID (as for masks), MMD and Wasserstein of colours
-    and detail (`ppcore.metrics.image`)."""
+    and detail (`ppcore.metrics.image`). subjects_*: label of each image, (N,), as in `MaskSet`."""
     n = len(synthetic)
     scores = {"fid": NO_WEIGHTS, "kid": NO_WEIGHTS, "n": n}
     if weights is not None:
         scores = fid_kid(synthetic, real, weights, seed=seed)
     described = describe_images(real), describe_images(synthetic)
     distance, p = mmd(*described, permutations, seed)
+    interval = mmd_interval(*described, subjects_real, subjects_synthetic, resamples, seed)
     distances = wasserstein(*described)
     return [*(_row(f"image_{name}", scores[name], scores["n"]) for name in ("fid", "kid")),
-            _row("image_mmd2", distance, n), _row("image_mmd_p", p, n), _row("image_w1_mean", distances.mean(), n),
+            _row("image_mmd2", distance, n, *interval), _row("image_mmd_p", p, n), _row("image_w1_mean", distances.mean(), n),
             *(_row(f"image_w1_{name}", value, n) for name, value in zip(IMAGE_DESCRIPTORS, distances))]
 
 

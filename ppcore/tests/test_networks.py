@@ -1,15 +1,39 @@
-"""Are the networks those of the papers, and do the losses have their known values?"""
+"""Are the networks those of the papers?"""
 
-import math
+from itertools import pairwise
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
-from ppcore.losses import gan_loss, l1, straight_through
-from ppcore.networks.patchgan import PatchGAN
+from ppcore.networks.dcgan import Discriminator, Generator
+from ppcore.networks.depas import DepasGenerator, DiscreteAdaptiveBlock
 from ppcore.networks.layers import InstanceNorm, init_weights
+from ppcore.networks.patchgan import MultiScale, PatchGAN
+from ppcore.networks.resnet import LocalEnhancer, ResNet
 from ppcore.networks.unet import Noise, UNet
+from ppcore.networks.vgg import DEPTHS, VGG19
+
+
+def conv(width_in: int, width_out: int, side: int, bias: bool = True) -> int:
+    """Weights of a convolution side x side."""
+    return width_in * width_out * side**2 + bias * width_out
+
+
+def block(width: int) -> int:
+    """Weights of a residual block."""
+    return 2 * conv(width, width, 3)
+
+
+COARSE = 182_443_267 - conv(64, 3, 7)  # of a local enhancer: its global generator without the image
+ENHANCER = conv(3, 32, 7) + conv(32, 64, 3) + 3 * block(64) + conv(64, 32, 3) + conv(32, 3, 7)
+WIDTHS = (512, 512, 512, 512, 256, 128, 64)  # of DCGAN for 512 x 1024, from 4 x 8 outwards
+# Noise of 100 to 4 x 8, six 4 x 4 to the next width, one to the mask; a scale and a shift a channel.
+DCGAN = (100 * 512 * 32 + sum(conv(*pair, 4, bias=False) for pair in pairwise(WIDTHS)) + 2 * sum(WIDTHS)
+         + conv(64, 1, 4))
+JUDGE = (conv(1, 64, 4) + sum(conv(*pair, 4, bias=False) for pair in pairwise(WIDTHS)) + 2 * sum(WIDTHS[:-1])
+         + 512 * 32 + 1)
 
 
 @pytest.mark.parametrize(("network", "arguments", "count"), [
@@ -17,6 +41,14 @@ from ppcore.networks.unet import Noise, UNet
     (UNet, dict(), 54_413_955 - 2 * 64 * 16 - 2 * (128 * 16 + 1)),
     (PatchGAN, dict(in_channels=6), 2_768_705),  # 2.769 M there
     (PatchGAN, dict(), 2_768_705 - 4 * 64 * 16),
+    (PatchGAN, dict(in_channels=3, affine=False), 2_764_737),  # 2.765 M in the reference code of CycleGAN
+    (MultiScale, dict(in_channels=4), 2 * (2_764_737 + 64 * 16)),
+    (ResNet, dict(in_channels=3, out_channels=3), 11_378_179),  # 11.378 M there
+    (ResNet, dict(in_channels=3, out_channels=3, downs=4), 182_443_267),  # 182.44 M in pix2pixHD's
+    (LocalEnhancer, dict(in_channels=3), COARSE + ENHANCER),
+    (Generator, dict(height=512, width=1024), DCGAN),
+    (Discriminator, dict(height=512, width=1024), JUDGE),
+    (DepasGenerator, dict(height=512, width=1024), DCGAN + sum(WIDTHS) + 2),  # noise scales, slope and threshold
 ])
 def test_parameter_count_is_the_papers(network, arguments, count):
     with torch.device("meta"):
@@ -37,19 +69,56 @@ def test_a_logit_sees_exactly_its_patch(layers, field):
     assert (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1) == (field, field)
 
 
-def test_unet_refuses_a_size_it_cannot_halve_and_names_the_nearest():
-    with pytest.raises(ValueError, match="40 x 100 px.* multiples of 16, the nearest is 32 x 96"):
-        UNet(ngf=1, levels=4)(torch.zeros(1, 1, 40, 100))
-    with pytest.raises(ValueError, match="the nearest is 16 x 16"):
-        UNet(ngf=1, levels=4)(torch.zeros(1, 1, 3, 16))
+@pytest.mark.parametrize(("network", "shape", "message"), [
+    (lambda: UNet(ngf=1, levels=4), (1, 40, 100), "40 x 100 px.* multiples of 16, the nearest is 32 x 96"),
+    (lambda: UNet(ngf=1, levels=4), (1, 3, 16), "the nearest is 16 x 16"),
+    (lambda: ResNet(ngf=1, blocks=0), (1, 50, 102), "50 x 102 px: a ResNet of 2 downs.* multiples of 4, .* 48 x 104"),
+    (lambda: ResNet(ngf=1, blocks=0), (1, 4, 64), "4 x 64 px: .* wants 8 px or more"),
+    (lambda: ResNet(ngf=1, downs=0, blocks=0), (1, 3, 64), "3 x 64 px: .* wants 4 px or more"),
+    (lambda: LocalEnhancer(ngf=1, downs=2, global_blocks=0), (1, 68, 64), "multiples of 8, the nearest is 64 x 64"),
+    (lambda: LocalEnhancer(ngf=1, downs=2, global_blocks=0), (1, 8, 64), "4 x 32 px: a ResNet .* wants 8 px"),
+    (lambda: Discriminator(32, 64, ndf=1), (1, 64, 64), "64 x 64 px: this discriminator was made for 32 x 64"),
+    (lambda: PatchGAN(1, ndf=1), (1, 23, 64), "23 x 64 px.* wants 24 px or more"),
+    (lambda: MultiScale(1, ndf=1), (1, 46, 64), "23 x 32 px.* wants 24 px or more"),
+])
+def test_wrong_size_is_refused_by_found_and_wanted(network, shape, message):
+    with pytest.raises(ValueError, match=message):
+        network()(torch.zeros(1, *shape))
+
+
+@pytest.mark.parametrize(("kind", "size", "message"), [
+    (Generator, (500, 1000), "500 x 1000 px: 6 doublings want multiples of 64, the nearest is 512 x 1024"),
+    (Discriminator, (500, 1000), "the nearest is 512 x 1024"),
+    (Generator, (7, 8), "7 x 8 px: .* the nearest is 8 x 8"),
+])
+def test_dcgan_is_not_made_for_a_size_it_cannot_halve(kind, size, message):
+    with pytest.raises(ValueError, match=message):
+        kind(*size)
+
+
+@pytest.mark.parametrize(("network", "smallest"), [
+    (lambda: PatchGAN(1, ndf=1), (24, 24)), (lambda: MultiScale(1, ndf=1), (47, 47)),
+    (lambda: ResNet(ngf=1, blocks=1), (8, 8)), (lambda: ResNet(ngf=1, downs=0, blocks=1), (4, 4)),
+    (lambda: LocalEnhancer(ngf=1, downs=1, global_blocks=1), (8, 8)), (lambda: Discriminator(8, 8, ndf=1), (8, 8)),
+])
+def test_the_smallest_size_is_taken(network, smallest):
+    network = network().eval()
+    outputs = network(torch.randn(1, 1, *smallest))
+    while isinstance(outputs, list):
+        outputs = outputs[-1]
+    assert outputs.isfinite().all() and outputs.numel()
+
+
+def test_a_unet_of_one_level_is_refused():
     with pytest.raises(ValueError, match="levels=1"):
         UNet(levels=1)
 
 
-def test_patchgan_refuses_an_image_without_a_logit():
-    assert PatchGAN(ndf=1)(torch.zeros(1, 2, 24, 24))[-1].shape == (1, 1, 1, 1)
-    with pytest.raises(ValueError, match="23 x 64 px.* 24 px or more"):
-        PatchGAN(ndf=1)(torch.zeros(1, 2, 23, 64))
+@pytest.mark.parametrize("size", [(8, 8), (24, 40), (32, 64), (56, 7 * 8)])
+def test_dcgan_makes_the_size_it_was_made_for(size):
+    mask = Generator(*size, latent=3, ngf=1).eval()(torch.randn(2, 3))
+    assert mask.shape == (2, 1, *size)
+    assert Discriminator(*size, ndf=1)(mask).shape == (2, 1, 1, 1)
 
 
 @pytest.mark.parametrize("levels", [2, 4, 6])
@@ -59,6 +128,25 @@ def test_unet_keeps_the_size_down_to_a_bottleneck_of_one_pixel(levels):
         image = G(torch.randn(2, 1, *size))
         assert image.shape == (2, 1, *size)
         assert image.abs().max() < 1
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_instance_norm_is_torchs_in_value_and_gradient(batch, affine):
+    generator = torch.Generator().manual_seed(0)
+    norms = [kind(4, affine=affine) for kind in (InstanceNorm, nn.InstanceNorm2d)]
+    image, weight = (3 + torch.randn(batch, 4, 6, 8, generator=generator) for _ in range(2))
+    seen = []
+    for norm in norms:
+        given = image.clone().requires_grad_()
+        output = norm(given)
+        (output * weight).sum().backward()
+        seen.append([output.detach(), given.grad, *(parameter.grad for parameter in norm.parameters())])
+    assert len(seen[0]) == 2 + 2 * affine
+    for ours, theirs in zip(*seen, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="a channel of one pixel"):
+        norms[0](torch.zeros(batch, 4, 1, 1))
 
 
 def test_instance_norm_is_batch_norm_at_batch_one():
@@ -87,6 +175,131 @@ def test_noise_stays_on_after_eval():
     image = torch.randn(1, 1, 32, 64)
     assert torch.equal(draw(G, image, seed=1), draw(G, image, seed=1))
     assert not torch.equal(draw(G, image, seed=1), draw(G, image, seed=2))
+
+
+def test_residual_blocks_and_ends_have_no_border():
+    """A constant image stays constant to the last pixel: reflection pads it by itself, zeros would not."""
+    G = ResNet(ngf=4, downs=0, blocks=2)
+    init_weights(G, seed=0)
+    G.image[1].bias.data.fill_(0.3)
+    image = torch.full((1, 1, 16, 16), 0.5)
+    assert G(image).std() < 1e-6
+    replace(G, nn.ReflectionPad2d, lambda pad: nn.ZeroPad2d(pad.padding))
+    assert G(image).std() > 1e-4
+
+
+def test_a_local_enhancer_adds_coarse_features_to_fine_ones():
+    """Without what the global generator says, the image is another; it sees the mean over 3 x 3."""
+    G, seen = LocalEnhancer(ngf=2, downs=1, global_blocks=1), []
+    init_weights(G, seed=0)
+    image = torch.zeros(1, 1, 16, 16)
+    image[..., 4, 4] = 9
+    G.coarse.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    whole = G(image)
+    assert seen[0].shape == (1, 1, 8, 8)
+    assert seen[0][0, 0, 2, 2] == 1 and seen[0].sum() == 1
+    G.coarse.image = nn.Threshold(float("inf"), 0.0)
+    assert (G(image) - whole).abs().max() > 1e-3
+
+
+def test_dcgan_after_training_makes_a_mask_of_its_noise_alone():
+    G = Generator(32, 32, latent=5, ngf=4)
+    init_weights(G, seed=0)
+    z = torch.randn(3, 5)
+    assert (G(z)[:1] - G(z[:2])[:1]).abs().max() > 1e-3  # in training it feels the others
+    G.eval()
+    assert (G(z)[:1] - G(z[:1])).abs().max() < 1e-6
+
+
+def depas(seed: int) -> DepasGenerator:
+    """A DEPAS after training."""
+    G = DepasGenerator(32, 64, latent=5, ngf=8)
+    init_weights(G, seed)
+    return G.eval()
+
+
+def test_depas_draws_noise_in_every_layer_after_training_too():
+    G, z = depas(seed=0), torch.ones(1, 5)
+    assert torch.equal(draw(G, z, seed=1), draw(G, z, seed=1))
+    assert not torch.equal(draw(G, z, seed=1), draw(G, z, seed=2))
+    assert not torch.equal(draw(G, z, seed=1), draw(G, -z, seed=1))
+    maps = [layer for layer in G.modules() if hasattr(layer, "scale")]
+    assert len(maps) == 1 + len(G.up) == 3
+    for layer in maps:
+        layer.scale.data.zero_()
+    assert torch.equal(draw(G, z, seed=1), draw(G, z, seed=2))
+
+
+def test_depas_after_training_is_exactly_the_sign_of_what_it_trains():
+    G, z = depas(seed=0), torch.ones(1, 5)
+    G.block.threshold.data.fill_(1e-4)
+    hard = draw(G, z, seed=1)
+    G.block.train()
+    soft = draw(G, z, seed=1)
+    assert set(hard.unique().tolist()) == {-1.0, 1.0}
+    assert torch.equal(hard > 0, soft > 0)
+    assert soft.abs().max() < 0.9
+
+
+def test_the_discrete_adaptive_block_by_hand():
+    block = DiscreteAdaptiveBlock()
+    block.log_slope.data.fill_(0.7)
+    block.threshold.data.fill_(0.25)
+    block.sharpness.fill_(3)
+    x = torch.linspace(-1, 1, 9).reshape(1, 1, 3, 3)
+    wanted = 2 * torch.sigmoid(3 * torch.tensor(0.7).exp() * (x - 0.25)) - 1
+    assert (block(x) - wanted).abs().max() < 1e-6
+    assert block.eval()(x).flatten().tolist() == [-1, -1, -1, -1, -1, -1, 1, 1, 1]  # the threshold itself is air
+
+
+def test_sharpness_reaches_its_end_and_stays():
+    block, seen = DiscreteAdaptiveBlock(), []
+    for _ in range(12):
+        block.sharpen(10.0, steps=7)
+        seen.append(block.sharpness.item())
+    assert seen[:7] == pytest.approx([10 ** (step / 7) for step in range(1, 8)])
+    assert seen[7:] == [10.0] * 5
+
+
+@pytest.fixture(scope="module")
+def vgg_weights(tmp_path_factory):
+    """Random weights in a file like torchvision's, of the convolutions only."""
+    with torch.device("meta"):
+        wanted = torchvision.models.vgg19().features.state_dict()
+    generator = torch.Generator().manual_seed(0)
+    tensors = {f"features.{name}": 0.02 * torch.randn(value.shape, generator=generator)
+               for name, value in wanted.items()}
+    path = tmp_path_factory.mktemp("vgg") / "vgg.pth"
+    torch.save(tensors, path)
+    return path
+
+
+@torch.no_grad()
+def test_vgg_gives_torchvisions_features_and_stays_frozen(vgg_weights):
+    vgg, image = VGG19(vgg_weights), torch.randn(1, 3, 32, 48)
+    features = vgg(image)
+    assert [layer.shape[1:] for layer in features] == [
+        (64, 32, 48), (128, 16, 24), (256, 8, 12), (512, 4, 6), (512, 2, 3)]
+    with torch.device("meta"):
+        layers = torchvision.models.vgg19().features
+    tensors = torch.load(vgg_weights)
+    layers.load_state_dict({name.removeprefix("features."): value for name, value in tensors.items()}, assign=True)
+    for end, found in zip(DEPTHS, features, strict=True):
+        assert isinstance(layers[end - 1], nn.ReLU)
+        assert torch.equal(layers[:end](image), found)
+    assert not any(weight.requires_grad for weight in vgg.parameters())
+    assert not vgg.training
+
+
+def test_wrong_vgg_weights_are_refused(vgg_weights, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.pth: no such file; wanted torchvision's VGG19 weights"):
+        VGG19(tmp_path / "none.pth")
+    (tmp_path / "text.pth").write_text("<html>not found</html>")
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "less.pth")
+    torch.save({name: value[:1] for name, value in torch.load(vgg_weights).items()}, tmp_path / "other.pth")
+    for name in ("text.pth", "less.pth", "other.pth"):
+        with pytest.raises(ValueError, match=f"{name} does not hold the weights of torchvision's VGG19"):
+            VGG19(tmp_path / name)
 
 
 @pytest.mark.parametrize(("levels", "noisy"), [(8, 3), (7, 3), (6, 2), (5, 1), (4, 1), (2, 1)])
@@ -125,33 +338,6 @@ def test_weights_are_normal_with_deviation_two_hundredths():
 def test_a_layer_without_a_rule_is_not_left_as_it_is():
     with pytest.raises(TypeError, match="a Linear has weights"):
         init_weights(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), seed=0)
-
-
-def test_gan_loss_by_hand():
-    undecided = torch.zeros(1, 1, 3, 5)
-    assert gan_loss(undecided, real=True).item() == pytest.approx(math.log(2))
-    assert gan_loss(undecided, real=False).item() == pytest.approx(math.log(2))
-    three_to_one = torch.full((1, 1, 3, 5), math.log(3))  # D = 3/4
-    assert gan_loss(three_to_one, real=True).item() == pytest.approx(-math.log(3 / 4))
-    assert gan_loss(three_to_one, real=False).item() == pytest.approx(-math.log(1 / 4))
-    assert gan_loss(torch.tensor([1000.0]), real=False).item() == 1000.0  # no log(0)
-
-
-def test_l1_by_hand():
-    assert l1(torch.tensor([[1.0, -1.0, 0.5, 0.0]]), torch.tensor([[-1.0, -1.0, 1.0, 1.0]])).item() == 3.5 / 4
-
-
-def test_straight_through_is_exactly_binary_and_passes_the_gradient():
-    generator = torch.Generator().manual_seed(0)
-    soft = torch.empty(1, 1, 100, 100).uniform_(-1, 1, generator=generator)
-    soft[0, 0, 0, 0] = 0.0  # the threshold itself is air
-    soft.requires_grad_()
-    hard = straight_through(soft)
-    assert set(hard.unique().tolist()) == {-1.0, 1.0}
-    assert torch.equal(hard > 0, soft > 0)
-    weight = torch.randn(soft.shape, generator=generator)
-    (hard * weight).sum().backward()
-    assert torch.equal(soft.grad, weight)
 
 
 def draw(G: nn.Module, image: torch.Tensor, seed: int) -> torch.Tensor:

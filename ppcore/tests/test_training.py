@@ -1,4 +1,4 @@
-"""Does a step follow its equations, and does a run survive what can happen to it?"""
+"""Does a run survive what can happen to it, and does it leave what it should?"""
 
 import json
 import math
@@ -14,18 +14,22 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+from torch import nn
 from torch.utils.data import Dataset
 
 import ppcore
-from ppcore.losses import gan_loss
 from ppcore.settings import StudyWarning
-from ppcore.training import checkpoint
+from ppcore.training import checkpoint, loop, pix2pix
 from ppcore.training.checkpoint import load_checkpoint, newest_checkpoint, read_state
-from ppcore.training import loop, pix2pix
-from ppcore.training.model_card import load_model
+from ppcore.training.cyclegan import CycleGAN, CycleGANSettings, Unpaired
+from ppcore.training.dcgan import DCGAN, DCGANSettings
+from ppcore.training.depas import Depas, DepasSettings
 from ppcore.training.loop import learning_rate_factor, prepared, train
+from ppcore.training.model_card import load_model
 from ppcore.training.order import data_order
-from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings, pair
+from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings
+from ppcore.training.precision import precision_on
 
 SMALL = Pix2PixSettings(ngf=4, ndf=4, levels=3)
 # 5 items in batches of 2: a checkpoint in mid-epoch, with losses that are in no row of the log yet.
@@ -99,43 +103,6 @@ def waiting_process():
     process.communicate()
 
 
-# --- the step -----------------------------------------------------------------------------------------------
-
-
-def test_losses_of_a_step_by_hand():
-    """G gives 0 everywhere, D the logit 0: L1 to masks of -1 and 1 is 1, every cross-entropy ln 2."""
-    method = Pix2Pix(Pix2PixSettings(ngf=4, ndf=4, levels=3, learning_rate=0.0))
-    with torch.no_grad():
-        for last in (method.networks["generator"].up[-1][1], method.networks["discriminator"].blocks[-1]):
-            last.weight.zero_()
-    batch = {name: tensor[None] for name, tensor in Pairs()[0].items()}
-    losses = {name: loss.item() for name, loss in method.step(batch).items()}
-    assert losses == {"D": pytest.approx(math.log(2)), "G_gan": pytest.approx(math.log(2)), "G_l1": 1.0}
-
-
-@pytest.mark.parametrize("hard", [False, True])
-def test_gradients_of_a_step_are_those_of_the_equations(hard):
-    """D's gradient is of D's loss alone, G's step adds nothing; G's is of cross-entropy + 100 L1."""
-    settings = Pix2PixSettings(ngf=4, ndf=4, levels=3, learning_rate=0.0, straight_through=hard)
-    stepped, by_hand = Pix2Pix(settings, seed=3), Pix2Pix(settings, seed=3)
-    batch = {name: tensor[None] for name, tensor in Pairs()[1].items()}
-    x, y = batch["coarse"], batch["fine"]
-    torch.manual_seed(0)
-    stepped.step(batch)
-
-    G, D = by_hand.networks["generator"], by_hand.networks["discriminator"]
-    torch.manual_seed(0)
-    soft = G(x)
-    shown = torch.where(soft > 0, 1.0, -1.0) + soft - soft.detach() if hard else soft
-    loss_D = 0.5 * gan_loss(D(pair(x, y))[-1], True) + 0.5 * gan_loss(D(pair(x, shown))[-1], False)
-    loss_G = gan_loss(D(pair(x, shown))[-1], True) + 100 * (soft - y).abs().mean()
-    for name, loss in (("discriminator", loss_D), ("generator", loss_G)):
-        weights = list(by_hand.networks[name].parameters())
-        wanted = torch.autograd.grad(loss, weights, retain_graph=True)
-        for found, gradient in zip(stepped.networks[name].parameters(), wanted, strict=True):
-            assert (found.grad - gradient).abs().max() < 1e-5 * (1 + gradient.abs().max())
-
-
 def test_overfits_four_pairs(tmp_path):
     method = Pix2Pix(Pix2PixSettings(ngf=8, ndf=8, levels=4, learning_rate=1e-3))
     log = train(method, Pairs(4), tmp_path, epochs=30, decay_epochs=10, seed=0, data_fingerprint="pairs",
@@ -188,6 +155,77 @@ def test_load_refuses_what_is_no_finished_pix2pix(unbroken, tmp_path):
         load_model(Pix2Pix, tmp_path)
 
 
+def test_the_running_mean_is_its_recursion_and_what_a_run_leaves(tmp_path):
+    """m = .9 m + .1 w after each step, from the first weights on; samples and the finished model show m."""
+    weights, means = [], []
+
+    def vector(network: nn.Module) -> torch.Tensor:
+        return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+
+    def sample(method: Pix2Pix, step: int) -> None:
+        means.append(vector(method.networks["generator"]))
+        weights.append(vector(method.networks["generator average"]))  # they have changed places
+
+    method = Pix2Pix(SMALL)
+    train(method, Pairs(), tmp_path, **RUN | dict(sample=sample, sample_steps=1, ema=0.9))
+    wanted = vector(Pix2Pix(SMALL, seed=RUN["seed"]).networks["generator"])
+    for now, mean in zip(weights, means, strict=True):
+        wanted = 0.9 * wanted + 0.1 * now
+        assert (mean - wanted).abs().max() < 1e-6
+    assert len(means) == STEPS and (means[-1] - weights[-1]).abs().max() > 1e-4
+    assert set(method.networks) == {"generator", "discriminator"}
+    assert torch.equal(vector(method.networks["generator"]), means[-1])
+    assert torch.equal(vector(load_model(Pix2Pix, tmp_path, precision="float32").networks["generator"]), means[-1])
+    kept = load_file(newest_checkpoint(tmp_path / "checkpoints") / "tensors.safetensors")
+    for name, last in (("generator", weights[-1]), ("generator average", means[-1])):
+        network = Pix2Pix(SMALL).networks["generator"]
+        network.load_state_dict({key.removeprefix(f"networks/{name}/"): value for key, value in kept.items()
+                                 if key.startswith(f"networks/{name}/")})
+        assert torch.equal(vector(network), last)
+
+
+def test_weights_of_another_architecture_are_refused_by_tensor_found_and_wanted(unbroken, tmp_path):
+    wider, deeper = (Pix2Pix(Pix2PixSettings(**dict(ngf=4, ndf=4, levels=3) | change))
+                     for change in ({"ngf": 8}, {"levels": 4}))
+    last = newest_checkpoint(unbroken / "checkpoints")
+    message = r"tensor generator/down.0.weight, found of shape \(4, 1, 4, 4\), wanted of shape \(8, 1, 4, 4\)"
+    before = [weight.clone() for weight in wider.networks["discriminator"].parameters()]
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(last, wider)
+    assert all(map(torch.equal, before, wider.networks["discriminator"].parameters()))  # none is half loaded
+    with pytest.raises(ValueError, match="tensor generator/.*, found none, wanted of shape"):
+        load_checkpoint(last, deeper)
+    for name in ("model.json", "generator.safetensors"):
+        (tmp_path / name).write_bytes((unbroken / name).read_bytes().replace(b'"ngf": 4', b'"ngf": 8'))
+    with pytest.raises(ValueError, match=f"generator.safetensors is of another architecture: {message}"):
+        load_model(Pix2Pix, tmp_path)
+
+
+def test_precision_is_bfloat16_only_where_there_are_units_for_it(monkeypatch):
+    for units, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: units)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: units)
+        for device in ("cpu", "cuda"):
+            assert precision_on(device) == dtype
+            assert precision_on(device, "float32") == torch.float32
+    with pytest.raises(ValueError, match="precision='half': wanted one of auto, float32"):
+        precision_on("cpu", "half")
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_model_loaded_in_bfloat16_makes_nearly_the_same_masks(tmp_path, kind, monkeypatch):
+    method = kind(METHODS[kind])
+    train(method, Pairs(), tmp_path, **RUN | dict(precision="float32", epochs=1, decay_epochs=0))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    rounded = load_model(kind, tmp_path)
+    assert {weight.dtype for weight in rounded.networks[kind.generators[0]].parameters()} == {torch.bfloat16}
+    given = {"seeds": [1, 2]} if kind in (DCGAN, Depas) else {
+        "coarse": torch.stack([Pairs()[0]["coarse"], Pairs()[3]["coarse"]]), "seeds": [1, 2]}
+    masks, exact = rounded.generate(**given), load_model(kind, tmp_path, precision="float32").generate(**given)
+    print(kind, (masks - exact).abs().max(), ((masks > 0) == (exact > 0)).float().mean(), exact.std())
+    assert masks.dtype == torch.float32
+
+
 # --- schedule and order -------------------------------------------------------------------------------------
 
 
@@ -213,6 +251,18 @@ def test_an_epoch_sees_every_item_once_and_a_resumed_one_goes_on():
     assert list(data_order(5, 2, seed=2, step=0, total=9)) != whole
 
 
+def test_processes_share_each_batch_and_leave_the_same_item_count_out():
+    """Of 9 items two processes take 8 an epoch, not the same 8 each time."""
+    alone = list(data_order(8, 4, seed=1, step=1, total=8, of=9))
+    shares = [list(data_order(8, 4, seed=1, step=1, total=8, of=9, rank=rank, ranks=2)) for rank in (0, 1)]
+    for whole, first, second in zip(alone, *shares, strict=True):
+        assert len(first) == len(second) == 2
+        assert [item for pair in zip(first, second) for item in pair] == whole
+    left_out = [set(range(9)) - {index for batch in alone[1 + 2 * epoch:3 + 2 * epoch] for _, index in batch}
+                for epoch in range(3)]
+    assert all(len(items) == 1 for items in left_out) and len(set().union(*left_out)) > 1
+
+
 # --- interruptions ------------------------------------------------------------------------------------------
 
 
@@ -235,6 +285,51 @@ def test_ctrl_c_within_a_step_waits_for_its_end(unbroken, tmp_path, monkeypatch,
     monkeypatch.undo()
     run(tmp_path)
     assert results(tmp_path) == results(unbroken)
+
+
+METHODS = {
+    CycleGAN: CycleGANSettings(ngf=2, ndf=2, blocks=1, pool_size=2),
+    DCGAN: DCGANSettings(height=32, width=64, latent=4, ngf=2, ndf=2),
+    Depas: DepasSettings(height=32, width=64, latent=4, ngf=2, ndf=2, scales=1, anneal_steps=8),
+    Pix2Pix: SMALL,
+}
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("kind", METHODS)
+def test_every_method_goes_on_as_if_nothing_had_happened(tmp_path, kind, ema):
+    """With its pool, its sharpness, its running statistics and its running mean; 4 steps, then the other 5."""
+    class Breaking(Pairs):
+        def __getitem__(self, index):
+            reads.append(index)
+            if len(reads) == 12 * (1 + (kind is CycleGAN)):
+                raise OSError("the disk is away")
+            return super().__getitem__(index)
+
+    def go(name: str, pairs: Pairs, **changes) -> Path:
+        data = Unpaired(pairs) if kind is CycleGAN else pairs
+        train(kind(METHODS[kind]), data, tmp_path / name,
+              **RUN | dict(decay_epochs=1, checkpoint_steps=4, log_steps=3, ema=ema) | changes)
+        return tmp_path / name
+
+    reads: list[int] = []
+    straight = go("straight", Pairs())
+    with pytest.raises(OSError, match="disk is away"):
+        go("broken", Breaking())
+    assert read_state(newest_checkpoint(tmp_path / "broken" / "checkpoints")).step == 4
+    broken = go("broken", Pairs())
+    assert set(results(straight)) == {"generator.safetensors", "log.csv", "model.json"}
+    assert results(broken) == results(straight)
+    ends = [load_file(folder / "checkpoints" / "step-00000009" / "tensors.safetensors") for folder in (straight, broken)]
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+    if kind is CycleGAN:
+        assert ends[0]["networks/pool_X/_extra_state"].shape == (2, 1, 32, 64)
+    if kind is Depas:
+        assert ends[0]["networks/generator/last.1.sharpness"] == 10
+    if ema and kind is not CycleGAN:
+        name = next(key for key in ends[0] if key.startswith("networks/generator/") and key.endswith("weight"))
+        assert not torch.equal(ends[0][name], ends[0][name.replace("generator/", "generator average/")])
 
 
 def flip_a_bit(path: Path) -> None:
@@ -388,6 +483,8 @@ def test_bfloat16_ends_with_the_run_and_comes_back_with_the_next():
     ({"epochs": -1}, "epochs=-1: wanted 0 or more"),
     ({"epochs": 0, "decay_epochs": 0}, "nothing would be trained"),
     ({"log_steps": 0}, "log_steps=0: wanted 1 or more"),
+    ({"ema": 1.0}, "ema=1.0: wanted 0 .* and less than 1"),
+    ({"ema": -0.1}, "ema=-0.1: wanted 0"),
     ({"dataset": Pairs(0)}, "no item"),
     ({"device": "tpu"}, "device='tpu': wanted 'cpu' or 'cuda'"),
 ])

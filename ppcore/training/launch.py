@@ -9,6 +9,7 @@ the others are started by hand on the same folder:
         -m ppcore.training.launch FOLDER/job.pkl
 """
 
+import io
 import os
 import pickle
 import shlex
@@ -27,6 +28,9 @@ from ppcore.files import atomic
 from ppcore.training.interrupt import end_with
 
 
+STOPS_WITHIN = "600"  # s after Ctrl-C, for a step, and a row of the log, to end; then torchrun kills
+
+
 def launched() -> bool:
     """Whether this process is one that torchrun started."""
     return "TORCHELASTIC_RUN_ID" in os.environ
@@ -43,18 +47,23 @@ def launch(function: Callable[..., Any], arguments: dict[str, Any], processes: i
         owner = f"{socket.gethostname()}:{os.getpid()}"
         temporary.write_bytes(cloudpickle.dumps((function, arguments, owner, torch.get_num_threads())))
     where = os.environ.get("PRIORPATH_TORCHRUN") or f"--standalone --nproc-per-node {processes}"
-    command = [sys.executable, "-m", "torch.distributed.run", *shlex.split(where), "-m", "ppcore.training.launch", job]
+    command = [sys.executable, "-m", "torch.distributed.run", "--shutdown-timeout", STOPS_WITHIN,
+               *shlex.split(where), "-m", "ppcore.training.launch", job]
     # A session of its own: a terminal's Ctrl-C comes to this process alone, which passes it on once.
-    running = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    running = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT,
+                               env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
+    # newline="": a progress bar ends its lines with a carriage return, and is shown while it moves.
+    said = io.TextIOWrapper(running.stdout, encoding="utf-8", errors="replace", newline="")
     try:
-        for line in running.stdout:  # a notebook shows what its own process writes
-            sys.stderr.write(line.decode(errors="replace"))
-        status = running.wait()
+        for line in said:  # a notebook shows what its own process writes
+            sys.stderr.write(line)
     except BaseException:
         running.send_signal(signal.SIGINT)
+        sys.stderr.write(said.read())
         running.wait()
         raise
+    status = running.wait()
     job.unlink(missing_ok=True)
     if status:
         raise RuntimeError(f"one of {processes} training processes failed; what it said stands above")

@@ -149,12 +149,14 @@ def train(
                     state = State(step, fingerprint, log.losses)
                     checkpoint = save_checkpoint(folder / "checkpoints", method, state, log.path.read_bytes())
                 if stop:
-                    bar.write(f"stopped after step {step} of {total}; resumes from {checkpoint}")
+                    if rank == 0:
+                        bar.write(f"stopped after step {step} of {total}; resumes from {checkpoint}")
                     raise KeyboardInterrupt
-    if not finished and rank == 0:
-        card |= {"fingerprint": fingerprint, "device": device, "computed_in": str(dtype).removeprefix("torch.")}
-        write_model(method, folder, card)
-    return pd.read_csv(log.path)
+    with first_process_first():  # the others would read a log that is not there yet
+        if not finished and rank == 0:
+            card |= {"fingerprint": fingerprint, "device": device, "computed_in": str(dtype).removeprefix("torch.")}
+            write_model(method, folder, card)
+        return pd.read_csv(log.path)
 
 
 def learning_rate_factor(step: int, constant_steps: int, decay_steps: int) -> float:
