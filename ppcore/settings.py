@@ -118,6 +118,15 @@ class Settings(BaseModel):
     diversity_conditions: int = Field(100, ge=1, description="outlines the diversity is averaged over")
     inception_weights: str = Field("", description="the original FID weights, a local file (R26)")
 
+    # 10: benchmark
+    benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
+    benchmark_height: int = Field(512, ge=32, le=4096, description="px")
+    benchmark_width: int = Field(1024, ge=32, le=4096, description="px")
+    benchmark_ngf: int = Field(64, ge=2, le=256, description="first width of all networks")
+    benchmark_levels: int = Field(8, ge=3, le=10, description="of the U-Net")
+    benchmark_downs: int = Field(4, ge=1, le=6, description="of pix2pixHD's generator")
+    benchmark_repeats: int = Field(3, ge=1, description="timed rounds; generation takes twice as many")
+
     @model_validator(mode="after")
     def _patch_fits_the_networks(self) -> "Settings":
         step = 2**self.levels

@@ -6,7 +6,6 @@ Encoder C64-C128-C256-C512-C512-C512-C512-C512, decoder CD512-CD512-CD512-C512-C
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ppcore.networks.layers import InstanceNorm, check_size
 
@@ -77,5 +76,10 @@ class Noise(nn.Module):
     """Dropout of .5 that `eval()` does not switch off: the noise z of pix2pix (Isola 2017, section 3.1)."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H, W): half of the values at 0, the others doubled."""
-        return functional.dropout(image, 0.5, training=True)
+        """(B, C, H, W) to (B, C, H, W): half of the values at 0, the others doubled.
+
+        Which half is drawn in the order of the shape; `functional.dropout` goes by the layout in memory, and a seed
+        would mean another z in bfloat16 than in float32.
+        """
+        kept = torch.rand(image.shape, device=image.device) < 0.5
+        return image * (2 * kept)

@@ -169,6 +169,15 @@ def test_a_mask_does_not_depend_on_its_neighbours_in_the_batch():
     assert (G(images)[:1] - G(images[:1])).abs().max() > 0.01
 
 
+def test_noise_drops_half_doubles_the_rest_and_is_the_same_in_every_layout():
+    image = torch.ones(2, 8, 64, 64)
+    dropped = draw(Noise(), image, seed=1)
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+    elsewhere = draw(Noise(), image.to(torch.bfloat16, memory_format=torch.channels_last), seed=1)
+    assert elsewhere.dtype == torch.bfloat16 and torch.equal(elsewhere.float(), dropped)
+
+
 def test_noise_stays_on_after_eval():
     G = UNet(ngf=4, levels=4).eval()
     init_weights(G, seed=0)

@@ -36,6 +36,12 @@ SMALL = Pix2PixSettings(ngf=4, ndf=4, levels=3)
 RUN = dict(epochs=2, decay_epochs=2, batch_size=2, seed=7, data_fingerprint="pairs",
            checkpoint_steps=2, log_steps=5, sample_steps=3)
 STEPS = 12
+METHODS = {
+    CycleGAN: CycleGANSettings(ngf=2, ndf=2, blocks=1, pool_size=2),
+    DCGAN: DCGANSettings(height=32, width=64, latent=4, ngf=2, ndf=2),
+    Depas: DepasSettings(height=32, width=64, latent=4, ngf=2, ndf=2, scales=1, anneal_steps=8),
+    Pix2Pix: SMALL,
+}
 
 
 class Pairs(Dataset):
@@ -222,7 +228,8 @@ def test_a_model_loaded_in_bfloat16_makes_nearly_the_same_masks(tmp_path, kind, 
     given = {"seeds": [1, 2]} if kind in (DCGAN, Depas) else {
         "coarse": torch.stack([Pairs()[0]["coarse"], Pairs()[3]["coarse"]]), "seeds": [1, 2]}
     masks, exact = rounded.generate(**given), load_model(kind, tmp_path, precision="float32").generate(**given)
-    print(kind, (masks - exact).abs().max(), ((masks > 0) == (exact > 0)).float().mean(), exact.std())
+    assert ((masks > 0) == (exact > 0)).float().mean() > 0.95
+    assert not torch.equal(masks, exact) or kind is Depas  # whose masks are binary
     assert masks.dtype == torch.float32
 
 
@@ -285,14 +292,6 @@ def test_ctrl_c_within_a_step_waits_for_its_end(unbroken, tmp_path, monkeypatch,
     monkeypatch.undo()
     run(tmp_path)
     assert results(tmp_path) == results(unbroken)
-
-
-METHODS = {
-    CycleGAN: CycleGANSettings(ngf=2, ndf=2, blocks=1, pool_size=2),
-    DCGAN: DCGANSettings(height=32, width=64, latent=4, ngf=2, ndf=2),
-    Depas: DepasSettings(height=32, width=64, latent=4, ngf=2, ndf=2, scales=1, anneal_steps=8),
-    Pix2Pix: SMALL,
-}
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -463,7 +462,6 @@ def test_checkpoint_keeps_the_moments_in_the_layout_of_the_weights(tmp_path):
 def test_bfloat16_ends_with_the_run_and_comes_back_with_the_next():
     """On the CPU, which has autocast, too; weights and outputs stay float32."""
     method, coarse = Pix2Pix(SMALL), Pairs()[0]["coarse"][None]
-    method.networks["generator"].to(memory_format=torch.channels_last)  # dropout draws in the order of the memory
     exact = method.generate(coarse, seeds=[1])
     try:
         AcceleratorState._reset_state(reset_partial_state=True)  # accelerate allows one precision a process
