@@ -246,12 +246,12 @@ def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path
 
 
 def _print_plan(said: str, numbers: list[str]) -> None:
-    """Print which notebooks Snakemake's dry run would execute, and its reason for each."""
+    """Print which notebooks Snakemake's dry run would execute, in the study's order, and its reason for each."""
     from ppcore.notebooks import find_notebook
 
     stems = {_rule(number): find_notebook(number).stem for number in numbers}
     jobs = re.findall(r"^rule (\w+):$.*?^    reason: (.*?)$.*?^    wildcards: .*?cohort=(\S+)$", said, re.M | re.S)
-    for rule, reason, cohort in jobs:
+    for rule, reason, cohort in sorted(jobs, key=lambda job: (job[2], stems[job[0]])):  # its own order is not fixed
         print(f"would run {stems[rule]} · {cohort}: {shorten(reason, 150)}")
     if not jobs:
         print(f"Nothing would run: all {len(numbers)} notebooks of each cohort are up to date.")

@@ -97,6 +97,7 @@ class Settings(BaseModel):
     noise_epochs: int = Field(50, ge=0, le=10_000, description="at the full learning rate (R19)")
     noise_decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
     noise_batch_size: int = Field(16, ge=2, le=1024, description="batch norm needs more than one mask")
+    dcgan_recipe: Literal["masks", "radford"] = Field("masks", description="radford: the original, which fails on flat masks")
     latent: int = Field(100, ge=1, le=4096, description="length of the noise z (R20)")
     depas_scales: int = Field(3, ge=1, le=5, description="sizes at which DEPAS's discriminators look (R21)")
     depas_sharpest: float = Field(10.0, ge=1.0, description="slope of the discrete adaptive block in the end (R21)")

@@ -1,9 +1,11 @@
 """What draws a mask from noise alone? DCGAN (Radford et al. 2015, arXiv 1511.06434), brought to 512 x 1024 px.
 
 Native DCGAN goes from a base of 4 x 4 by four up-blocks to 64 x 64. Ours starts at 4 x 8 and takes seven (reading
-R20): generator 17.0 M parameters, discriminator 15.4 M, for masks of 512 x 1024 at ngf = ndf = 64.
+R20): generator 17.0 M parameters, discriminator 15.4 M, for masks of 512 x 1024 at ngf = ndf = 64. What masks want
+that photographs of 64 x 64 px do not is `batch_norm=False` of the discriminator and `draw_for_masks`.
 """
 
+import torch
 from torch import Tensor, nn
 
 BASE = 4  # px, least height of the smallest map
@@ -39,9 +41,12 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The generator mirrored: stride-2 convolutions 4 x 4 down to the base, and one logit for the whole mask."""
+    """The generator mirrored: stride-2 convolutions 4 x 4 down to the base, and one logit for the whole mask.
 
-    def __init__(self, height: int, width: int, ndf: int = 64) -> None:
+    `batch_norm` is DCGAN's. Without it every convolution has a bias.
+    """
+
+    def __init__(self, height: int, width: int, ndf: int = 64, batch_norm: bool = True) -> None:
         """Raise `ValueError` as the generator does."""
         super().__init__()
         blocks, base = base_of(height, width)
@@ -49,8 +54,8 @@ class Discriminator(nn.Module):
         widths = [ndf * min(2**level, 8) for level in range(blocks)]
         layers: list[nn.Module] = [nn.Conv2d(1, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         for narrow, wide in zip(widths, widths[1:]):
-            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(wide),
-                       nn.LeakyReLU(0.2, inplace=True)]
+            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=not batch_norm),
+                       *([nn.BatchNorm2d(wide)] if batch_norm else []), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, base))
 
     def forward(self, mask: Tensor) -> Tensor:
@@ -59,6 +64,25 @@ class Discriminator(nn.Module):
             raise ValueError(f"mask of {mask.shape[-2]} x {mask.shape[-1]} px: this discriminator was made for "
                              f"{self.size[0]} x {self.size[1]} and takes no other; make one for that size")
         return self.layers(mask)
+
+
+@torch.no_grad()
+def draw_for_masks(generator: Generator, discriminator: Discriminator, seed: int) -> None:
+    """Draw weights that make flat areas easy to draw and to see, in place of N(0, .02).
+
+    Each doubling starts as bilinear enlargement of maps mixed by N(0, .04): the first masks are smooth blobs, and not
+    the lattice that kernels of independent values stamp on every area. The discriminator, which has no norm to keep
+    its signal up, starts as He et al. 2015 (arXiv 1502.01852) start one with leaky ReLU.
+    """
+    draws = torch.Generator().manual_seed(seed)
+    line = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    for layer in generator.modules():
+        if isinstance(layer, nn.ConvTranspose2d) and layer.stride == (2, 2):
+            mixing = 0.04 * torch.randn(layer.weight.shape[:2], generator=draws)
+            layer.weight.copy_(mixing[:, :, None, None] * torch.outer(line, line))
+    for layer in discriminator.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, a=0.2, generator=draws)
 
 
 def base_of(height: int, width: int) -> tuple[int, tuple[int, int]]:

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from ppcore.networks.dcgan import Discriminator, Generator
+from ppcore.networks.dcgan import Discriminator, Generator, draw_for_masks
 from ppcore.networks.depas import DepasGenerator, DiscreteAdaptiveBlock
 from ppcore.networks.layers import InstanceNorm, init_weights
 from ppcore.networks.patchgan import MultiScale, PatchGAN
@@ -48,6 +48,7 @@ JUDGE = (conv(1, 64, 4) + sum(conv(*pair, 4, bias=False) for pair in pairwise(WI
     (LocalEnhancer, dict(in_channels=3), COARSE + ENHANCER),
     (Generator, dict(height=512, width=1024), DCGAN),
     (Discriminator, dict(height=512, width=1024), JUDGE),
+    (Discriminator, dict(height=512, width=1024, batch_norm=False), JUDGE - sum(WIDTHS[:-1])),  # a bias for two
     (DepasGenerator, dict(height=512, width=1024), DCGAN + sum(WIDTHS) + 2),  # noise scales, slope and threshold
 ])
 def test_parameter_count_is_the_papers(network, arguments, count):
@@ -218,6 +219,24 @@ def test_dcgan_after_training_makes_a_mask_of_its_noise_alone():
     assert (G(z)[:1] - G(z[:2])[:1]).abs().max() > 1e-3  # in training it feels the others
     G.eval()
     assert (G(z)[:1] - G(z[:1])).abs().max() < 1e-6
+
+
+def roughness(mask: torch.Tensor) -> float:
+    """Mean difference of neighbours over the spread: about 1 for a lattice, 0 for a flat area."""
+    return ((mask[..., 1:] - mask[..., :-1]).abs().mean() / mask.std()).item()
+
+
+def test_dcgan_drawn_for_masks_starts_with_blobs_and_a_discriminator_that_answers():
+    G, D = Generator(64, 128, latent=8, ngf=8), Discriminator(64, 128, ndf=8, batch_norm=False)
+    z = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+    found = {}
+    for name in ("N(0, .02)", "for masks"):
+        init_weights(nn.ModuleList((G, D)), seed=0)
+        if name == "for masks":
+            draw_for_masks(G, D, seed=0)
+        found[name] = roughness(G(z)), D(torch.sign(G(z))).std().item()
+    assert found["for masks"][0] < 0.15 < 0.5 < found["N(0, .02)"][0]
+    assert found["for masks"][1] > 0.1 > 1e-3 > found["N(0, .02)"][1]
 
 
 def depas(seed: int) -> DepasGenerator:
