@@ -94,11 +94,13 @@ class Settings(BaseModel):
     # 05: noise to fine
     noise_ngf: int = Field(64, ge=2, le=256, description="first width of DCGAN's and DEPAS's generators")
     noise_ndf: int = Field(64, ge=2, le=256, description="first width of their discriminators")
-    noise_epochs: int = Field(50, ge=0, le=10_000, description="at the full learning rate (R19)")
-    noise_decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
     noise_batch_size: int = Field(16, ge=2, le=1024, description="batch norm needs more than one mask")
     dcgan_recipe: Literal["masks", "radford"] = Field("masks", description="radford: the original, which fails on flat masks")
     latent: int = Field(100, ge=1, le=4096, description="length of the noise z (R20)")
+    dcgan_epochs: int = Field(50, ge=0, le=10_000, description="at the full learning rate (R19)")
+    dcgan_decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
+    depas_epochs: int = Field(50, ge=0, le=10_000, description="at the full learning rate (R19)")
+    depas_decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
     depas_scales: int = Field(3, ge=1, le=5, description="sizes at which DEPAS's discriminators look (R21)")
     depas_sharpest: float = Field(10.0, ge=1.0, description="slope of the discrete adaptive block in the end (R21)")
 
@@ -146,7 +148,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _something_is_trained(self) -> "Settings":
-        for prefix in ("", "cyclegan_", "noise_", "hd_"):
+        for prefix in ("", "cyclegan_", "dcgan_", "depas_", "hd_"):
             if getattr(self, f"{prefix}epochs") + getattr(self, f"{prefix}decay_epochs") == 0:
                 raise ValueError(f"{prefix}epochs=0 and {prefix}decay_epochs=0: nothing would be trained; "
                                  "make one of them 1 or more")

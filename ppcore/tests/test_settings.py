@@ -48,7 +48,7 @@ def test_the_paper_profile_is_the_papers_numbers():
     assert (paper.coarse_open, paper.coarse_close) == (5, 10)  # section 2.3
     assert (paper.epochs, paper.decay_epochs, paper.batch_size, paper.learning_rate) == (50, 50, 1, 2e-4)  # 2.8
     assert (paper.ngf, paper.levels, paper.lambda_l1, paper.mpp) == (64, 8, 100, 2.0)
-    for model in ("cyclegan", "noise", "hd"):
+    for model in ("cyclegan", "dcgan", "depas", "hd"):
         assert getattr(paper, f"{model}_epochs") == getattr(paper, f"{model}_decay_epochs") == 50
     assert (paper.cyclegan_blocks, paper.lambda_cycle, paper.identity) == (9, 10, 0.5)  # R16
     assert (paper.hd_ngf, paper.hd_downs, paper.hd_blocks, paper.lambda_features, paper.crop) == (64, 4, 9, 10, 1)  # R18
