@@ -301,7 +301,7 @@ def test_noise_becomes_the_one_mask_there_is(make, changes):
     method = make(**changes)
     batch = {name: images[-1:].repeat(4, 1, 1, 1) for name, images in batch_of(method, 4).items()}
     before = method.generate(seeds=[1, 2]) > 0
-    steps(method, batch, 160)
+    steps(method, batch, 240)
     fine = batch["fine"][:2] > 0
     assert ((method.generate(seeds=[1, 2]) > 0) == fine).float().mean() > 0.95
     assert (before == fine).float().mean() < 0.7

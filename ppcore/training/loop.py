@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
+from accelerate.utils import convert_outputs_to_fp32
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -103,13 +104,14 @@ def train(
                          "processes": processes}}
     fingerprint = hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
     dtype = precision_on(device, precision)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if dtype == torch.bfloat16 else "no")
-    gpus = [accelerator.device] if device == "cuda" else []
+    own = PartialState(cpu=device == "cpu").device  # under torchrun the processes meet here, each with a GPU of its own
+    place = own if device == "cuda" else torch.device("cpu")
+    gpus = [place] if device == "cuda" else []
     rank, ranks = rank_and_ranks()
     if launched() and ranks != processes:
         raise ValueError(f"torchrun started {ranks} processes, processes={processes}: give it as many")
 
-    with (averaged(method, ema) as average, prepared(method, accelerator), torch.random.fork_rng(gpus),
+    with (averaged(method, ema) as average, prepared(method, place, dtype), torch.random.fork_rng(gpus),
           late_interrupt() as interrupt):
         with first_process_first():
             checkpoint, state = _begin(method, folder, fingerprint, seed, average, alone=rank == 0)
@@ -126,7 +128,7 @@ def train(
             for batch in loader:
                 rate = _set_learning_rate(method, learning_rate_factor(step, constant_steps, decay_steps))
                 torch.manual_seed(torch_seed(seed, STEP, step, *[rank] * (rank > 0)))  # each process its own noise
-                losses = method.step({name: tensor.to(accelerator.device, non_blocking=True)
+                losses = method.step({name: tensor.to(place, non_blocking=True)
                                       for name, tensor in batch.items()})
                 average.update()
                 step += 1
@@ -135,7 +137,7 @@ def train(
                 bar.update(len(next(iter(batch.values()))) * ranks)
                 row = step % log_steps == 0 or step == total
                 # With several processes at a row only: they have to agree, and to ask one another takes time.
-                stop = interrupt.is_set() if ranks == 1 else row and any_of(interrupt.is_set(), accelerator.device)
+                stop = interrupt.is_set() if ranks == 1 else row and any_of(interrupt.is_set(), place)
                 keep = step % checkpoint_steps == 0 or step == total or stop
                 if row or keep:
                     log.read(step, checkpoint)
@@ -242,23 +244,24 @@ def averaged(method: Method, ema: float) -> Iterator[Average]:
 
 
 @contextmanager
-def prepared(method: Method, accelerator: Accelerator) -> Iterator[None]:
-    """Hold the networks on the accelerator's device, their forward in its precision, their output in float32.
+def prepared(method: Method, device: torch.device | str, dtype: torch.dtype) -> Iterator[None]:
+    """Hold the networks on `device`, their forward in `dtype` by autocast, weights and outputs in float32.
 
     Autocast is per forward, not per step: around a step it could serve G's update with D's weights of before
     D's own.
     """
-    gains = accelerator.device.type == "cuda" or accelerator.mixed_precision == "bf16"
-    layout = torch.channels_last if gains else torch.preserve_format  # in float32 on a CPU it gains nothing
-    for name, network in method.networks.items():  # evaluation_mode: `update` averages gradients, no wrapper does
-        network = accelerator.prepare_model(network.to(memory_format=layout), evaluation_mode=True)
-        method.networks[name] = network.to(accelerator.device)
+    device = torch.device(device)
+    lower = dtype != torch.float32
+    layout = torch.channels_last if lower or device.type == "cuda" else torch.preserve_format  # else it gains nothing
+    for network in method.networks.values():
+        network.to(device=device, memory_format=layout)
+        if lower:
+            network.forward = convert_outputs_to_fp32(torch.autocast(device.type, dtype)(network.forward))
     try:
         yield
     finally:
-        for name, network in method.networks.items():
-            method.networks[name] = accelerator.unwrap_model(network, keep_fp32_wrapper=False)
-            vars(method.networks[name]).pop("_is_accelerate_prepared", None)  # it would not be prepared again
+        for network in method.networks.values():
+            vars(network).pop("forward", None)
 
 
 def _set_learning_rate(method: Method, factor: float) -> float:
