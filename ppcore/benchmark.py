@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,10 +33,16 @@ def seconds(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
-def matrix_product_peak(dtype: torch.dtype, device: str, size: int = 4096, repeats: int = 5) -> float:
-    """FLOP/s of the best of some products of two square matrices: what this machine can do at most."""
-    a = torch.randn(size, size, device=device, dtype=dtype)
-    return 2 * size**3 / min(seconds(lambda: a @ a, device) for _ in range(repeats))
+def matrix_product_peak(dtype: torch.dtype, device: str, largest: int = 4096, repeats: int = 10) -> float:
+    """FLOP/s of the fastest product of two square matrices of 512, 1024, ... `largest` rows.
+
+    About what this machine can do at most: a convolution whose data stays in the cache may pass it by some percent.
+    """
+    rates = []
+    for size in (2**power for power in range(9, largest.bit_length())):
+        a = torch.randn(size, size, device=device, dtype=dtype)
+        rates += [2 * size**3 / seconds(lambda: a @ a, device) for _ in range(repeats)]
+    return max(rates)
 
 
 def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, np.ndarray]:
@@ -45,10 +52,25 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: st
 
 
 def compare(times: dict[str, np.ndarray]) -> dict[str, float]:
-    """Median seconds of `textbook` and `ours`; median and quartiles of their ratio, round by round."""
-    low, ratio, high = np.quantile(times["textbook"] / times["ours"], [0.25, 0.5, 0.75])
-    return {"textbook_s": np.median(times["textbook"]), "ours_s": np.median(times["ours"]),
-            "ratio": ratio, "ratio_low": low, "ratio_high": high}
+    """Median seconds of `textbook` and `ours`; median and quartiles of their ratio, round by round.
+
+    The ratio of `float32`, ours without bfloat16, likewise; not a number where it was not timed.
+    """
+    row = {"textbook_s": np.median(times["textbook"]), "ours_s": np.median(times["ours"])}
+    for key, name in (("ours", "ratio"), ("float32", "float32_ratio")):
+        ratios = times["textbook"] / times.get(key, np.nan)
+        row |= dict(zip((f"{name}_low", name, f"{name}_high"), np.quantile(ratios, [0.25, 0.5, 0.75])))
+    return row
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The rows of batch 1 of a stored benchmark, as README shows them."""
+    lines = ["| what | textbook | ours | times as fast | without bfloat16 | share of peak |", "|---|---|---|---|---|---|"]
+    for row in table[table["batch"] == 1].itertuples():
+        float32 = "" if np.isnan(row.float32_ratio) else f"{row.float32_ratio:.2f}"
+        lines.append(f"| {row.what}, {row.method} | {row.textbook_s:.3g} s | {row.ours_s:.3g} s | {row.ratio:.2f} "
+                     f"[{row.ratio_low:.2f}, {row.ratio_high:.2f}] | {float32} | {row.share_of_peak:.0%} |")
+    return "\n".join(lines) + "\n"
 
 
 def count_flops(call: Callable[[], object]) -> int:

@@ -196,17 +196,22 @@ def descriptor_bars(table: pd.DataFrame) -> Figure:
 def ratio_bars(table: pd.DataFrame) -> Figure:
     """Left: how many times the textbook's rate, with quartiles. Right: share of the machine's peak.
 
-    table: columns what, method, batch, ratio, ratio_low, ratio_high, share_of_peak, a row a comparison.
+    table: columns what, method, batch, ratio, ratio_low, ratio_high, float32_ratio, share_of_peak, a row a comparison.
     """
     labels = [f"{row.what}, {row.method}" + (f", batch {row.batch}" if row.batch > 1 else "") for row in table.itertuples()]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 0.6 + 0.32 * len(table)), sharey=True)
     places = np.arange(len(table))[::-1]
     spread = [table["ratio"] - table["ratio_low"], table["ratio_high"] - table["ratio"]]
     left.barh(places, table["ratio"], xerr=spread, height=0.6, color=COLOURS["pix2pix"], ecolor="0.3")
+    left.plot(table["float32_ratio"], places, "D", markersize=5, color=COLOURS["COPY"], markeredgecolor="0.2",
+              label="without bfloat16")
     left.axvline(1, color="0.4", linewidth=0.8)
     left.set(yticks=places, yticklabels=labels, xlabel="rate of ours / rate of the textbook")
     right.barh(places, table["share_of_peak"], height=0.6, color=COLOURS["COPY"])
-    right.set(xlabel="share of the matrix-product peak", xlim=(0, 1))
+    right.axvline(1, color="0.4", linewidth=0.8)
+    right.set(xlabel="share of the matrix-product peak")
+    if table["float32_ratio"].notna().any():
+        left.legend(loc="lower right")
     return figure
 
 
