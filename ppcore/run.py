@@ -233,9 +233,7 @@ def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path
     command += ["--dry-run"] if options.dry_run else ["--quiet", "all"]
     python_path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONHASHSEED": "0",
-                   "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-                   # glibc keeps freed memory for the next tensor: page faults were 8 % of a training step
-                   "MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**36)}
+                   "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     if not options.dry_run:
         return subprocess.run(command + passed_on, env=environment, check=False).returncode
     planned = subprocess.run(command + passed_on, env=environment, check=False, text=True,
