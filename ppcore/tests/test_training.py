@@ -27,6 +27,7 @@ from ppcore.training.loop import learning_rate_factor, prepared, train
 from ppcore.training.model_card import load_model
 from ppcore.training.order import data_order
 from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings
+from ppcore.training.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
 from ppcore.training.precision import precision_on
 
 SMALL = Pix2PixSettings(ngf=4, ndf=4, levels=3)
@@ -39,11 +40,12 @@ METHODS = {
     DCGAN: DCGANSettings(height=32, width=64, latent=4, ngf=2, ndf=2),
     Depas: DepasSettings(height=32, width=64, latent=4, ngf=2, ndf=2, scales=1, anneal_steps=8),
     Pix2Pix: SMALL,
+    Pix2PixHD: Pix2PixHDSettings(ngf=2, ndf=2, downs=1, blocks=1, scales=1),
 }
 
 
 class Pairs(Dataset):
-    """Coarse half-planes and, as fine masks, the same with stripes; each time with a random flip."""
+    """Coarse half-planes and, as fine masks and images, the same with stripes; each time with a random flip."""
 
     def __init__(self, count: int = 5, pause: float = 0.0) -> None:
         self.count, self.pause = count, pause
@@ -59,7 +61,7 @@ class Pairs(Dataset):
         fine[:, ::4] = -1
         if torch.rand(()) < 0.5:
             coarse, fine = coarse.flip(-1), fine.flip(-1)
-        return {"coarse": coarse, "fine": fine}
+        return {"coarse": coarse, "fine": fine, "mask": fine, "image": fine.expand(3, -1, -1)}
 
 
 def run(folder: str | Path, pause: float = 0.0, **changes) -> tuple[Pix2Pix, pd.DataFrame]:
@@ -225,9 +227,9 @@ def test_a_model_loaded_in_bfloat16_makes_nearly_the_same_masks(tmp_path, kind, 
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     rounded = load_model(kind, tmp_path)
     assert {weight.dtype for weight in rounded.networks[kind.generators[0]].parameters()} == {torch.bfloat16}
-    given = {"seeds": [1, 2]} if kind in (DCGAN, Depas) else {
-        "coarse": torch.stack([Pairs()[0]["coarse"], Pairs()[3]["coarse"]]), "seeds": [1, 2]}
-    masks, exact = rounded.generate(**given), load_model(kind, tmp_path, precision="float32").generate(**given)
+    given = [] if kind in (DCGAN, Depas) else [torch.stack([Pairs()[0]["coarse"], Pairs()[3]["coarse"]])]
+    masks, exact = (model.generate(*given, seeds=[1, 2])
+                    for model in (rounded, load_model(kind, tmp_path, precision="float32")))
     assert ((masks > 0) == (exact > 0)).float().mean() > 0.95
     assert not torch.equal(masks, exact) or kind is Depas  # whose masks are binary
     assert masks.dtype == torch.float32
