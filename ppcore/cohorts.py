@@ -9,6 +9,7 @@ import pandas as pd
 from ppcore.settings import StudyError, data_folder, home, warn
 
 EMBEDDED = {"PHANTOM": "he", "PHANTOM-IHC": "ihc"}  # drawn by ppcore.phantom
+TCGA = {"PRAD": "TCGA-PRAD", "SKCM": "TCGA-SKCM", "LUSC": "TCGA-LUSC"}  # H&E; ppcore.tcga loads them
 SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide",
             ".png", ".jpg", ".jpeg")
 
@@ -39,8 +40,8 @@ def slides_folder(profile: str, cohort: str, slides: str = "") -> Path:
             raise StudyError(f"--slides {slides}: no such folder; wanted a folder with slides or fields "
                              f"({' '.join(SUFFIXES)})")
         return Path(slides)
-    if not default.is_dir():
-        raise StudyError(f"cohort {cohort!r} is not known: wanted one of {', '.join(EMBEDDED)}, or a folder of images "
+    if not default.is_dir() and cohort not in TCGA:
+        raise StudyError(f"cohort {cohort!r} is not known: wanted one of {', '.join((*EMBEDDED, *TCGA))}, or a folder of images "
                          f"given as --cohort {cohort} --slides DIR --stain he|ihc (or laid at {default})")
     return default
 

@@ -22,6 +22,10 @@ ADDED, REMOVED = np.array([86, 180, 233], np.uint8), np.array([213, 94, 0], np.u
 COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "pix2pix": "#0072B2", "CycleGAN": "#009E73",
            "DCGAN": "#CC79A7", "DEPAS": "#D55E00", "train": "#56B4E9", "test": "#D55E00"}
 
+DROPPED = {"air": "mostly air", "black": "black", "glass": "glass, not read", "unused": "not used", "gap": "gap"}
+FRAMES = {"kept": "#0072B2", "train": COLOURS["train"], "test": COLOURS["test"], "air": "0.55", "glass": "0.8",
+          "black": "#000000", "unused": "#E69F00", "gap": "#CC79A7"}
+
 
 def use_style() -> None:
     """Set the study's look for all figures of a notebook."""
@@ -79,44 +83,36 @@ def image_grid(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str] = ()
     return figure
 
 
-def slide_grids(slides: Sequence, grids: Sequence[pd.DataFrame], names: Sequence[str], height: int, width: int,
-                across: int = 3) -> Figure:
-    """Slides with the grid of patches over them: kept ones framed in colour by split, dropped ones veiled.
+def slide_grids(slides: Sequence, places: Sequence[pd.DataFrame], names: Sequence[str], height: int, width: int,
+                across: int = 3, each: float = 2.7, longest: int = 500) -> Figure:
+    """Slides with the grid of places over them: kept ones framed by their split, others veiled or framed by the reason.
 
-    slides: as `ppcore.slides.open_slide` returns. grids: the index lines of each slide (reading R1: the grid starts
-    at the upper left corner and does not overlap). height, width: of a patch, px.
+    slides: as `ppcore.slides.open_slide` returns. places: the lines of places.csv of each slide; `state` of a kept place
+    may say its split instead. height, width: of a patch, px. each: width of a slide's picture, inches, and `longest` its longer side, px.
     """
     across = min(across, len(slides))
-    down, each = -(-len(slides) // across), 4.5 if across == 1 else 8 / across
+    down = -(-len(slides) // across)
     shape = np.median([slide.size[1] / slide.size[0] for slide in slides])
     figure, axes = plt.subplots(down, across, figsize=(across * each, down * (each * shape + 0.4)), squeeze=False)
     for axis in axes.flat[len(slides):]:
         axis.set_visible(False)
-    for axis, slide, grid, name in zip(axes.flat, slides, grids, names):
-        axis.imshow(slide.thumbnail(500), extent=(0, *slide.size, 0))
-        kept = {(line.row, line.column): line.split for line in grid.itertuples()}
-        for row in range(slide.size[1] // height):
-            for column in range(slide.size[0] // width):
-                split = kept.get((row, column))
-                corner, box = (column * width, row * height), {"width": width, "height": height}
-                if split is None:
-                    axis.add_patch(Rectangle(corner, **box, facecolor="white", alpha=0.55, edgecolor="none"))
-                    axis.add_patch(Rectangle(corner, **box, facecolor="none", edgecolor="0.55", linewidth=0.6))
-                else:
-                    axis.add_patch(Rectangle(corner, **box, facecolor="none", edgecolor=COLOURS.get(split, "0.3"),
-                                             linewidth=1.2))
+    shown = set()
+    for axis, slide, grid, name in zip(axes.flat, slides, places, names):
+        axis.imshow(slide.thumbnail(longest), extent=(0, *slide.size, 0))
+        for line in grid.itertuples():
+            corner, box = (line.column * width, line.row * height), {"width": width, "height": height}
+            dropped = line.state in DROPPED
+            axis.add_patch(Rectangle(corner, **box, facecolor="white" if dropped else "none", alpha=0.55, edgecolor="none"))
+            axis.add_patch(Rectangle(corner, **box, facecolor="none", edgecolor=FRAMES[line.state],
+                                     linewidth=0.6 if dropped else 1.2, zorder=2 if dropped else 3))
+            shown.add(line.state)
         short = name if len(name) <= 20 else f"…{name[-19:]}"
-        axis.set_title(f"{short}: {len(kept)} kept", fontsize="small")
+        axis.set_title(f"{short}: {(~grid['state'].isin(DROPPED)).sum()} kept", fontsize="small")
         axis.set_axis_off()
+    handles = [Patch(facecolor="none", edgecolor=colour, linewidth=1.5, label=DROPPED.get(state, state))
+               for state, colour in FRAMES.items() if state in shown]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize="small")
     return figure
-
-
-def split_legend(figure: Figure) -> None:
-    """Explain the frames of `slide_grids` below the figure."""
-    handles = [Patch(facecolor="none", edgecolor=COLOURS[split], linewidth=1.5, label=split)
-               for split in ("train", "test")]
-    handles.append(Patch(facecolor="0.95", edgecolor="0.55", label="dropped or unused"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
 def fraction_histogram(index: pd.DataFrame) -> Figure:

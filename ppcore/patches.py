@@ -3,7 +3,8 @@
     patches/rgb/<patch>.webp     (H, W, 3) uint8 RGB, lossless
     patches/fine/<patch>.png     fine mask, 1 bit, white = tissue
     patches/index.csv            one line a kept patch, columns as INDEX
-    patches/sources.csv          one line a file: how many patches were cut, kept, dropped; or why it was skipped
+    patches/sources.csv          one line a file: its places by what became of them; or why it was skipped
+    patches/places.csv           one line a place of a grid, columns as PLACES
 
 `index.csv` is written last: a folder without it is no patch set.
 """
@@ -21,43 +22,51 @@ from tqdm import tqdm
 
 from ppcore.cohorts import Source
 from ppcore.files import atomic, hash_file, write_text
+from ppcore.grid import places_of, spread, surely_glass, why_dropped
 from ppcore.masks import read_mask, tissue_mask, write_mask
 from ppcore.settings import StudyError, warn
 from ppcore.slides import SlideError, open_slide
 
 INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", "tissue_fraction", "rgb_hash",
          "fine_hash")
+PLACES = ("file", "row", "column", "state")
+STATES = ("kept", "air", "black", "glass", "unused")  # glass: not read, see `grid.surely_glass`; unused: not wanted
 
 
 def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width: int, mpp: float, air_threshold: int,
-                max_air: float, strict: bool = False, jobs: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cut every source on a grid without overlap, drop what is mostly air, store RGB and fine mask of the rest.
+                max_air: float, wanted: int = 0, seed: int = 0, strict: bool = False,
+                jobs: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cut every source on a grid without overlap, drop what is mostly air or black, store RGB and mask of the rest.
 
     height, width: px. mpp: um per px. air_threshold: gray 0-255 (reading R3). max_air: a patch with a larger air
-    fraction is dropped (section 2.1, R4). A file that cannot be used is skipped, warned of and listed with the
-    reason, or stops the run if `strict`. Returns the index without `split`, and the table of sources; stores no
-    `index.csv` yet (see `store_index`). Raises `StudyError` if no patch is left.
+    fraction is dropped (section 2.1, R4). wanted: at most so many patches of a file, drawn from `seed` and spread over
+    it; 0: all. A file that cannot be used is skipped, warned of and listed with the
+    reason, or stops the run if `strict`. Returns the index without `split`, and the table of sources; stores
+    `places.csv`, and no `index.csv` yet (see `store_index`). Raises `StudyError` if no patch is left.
     """
     folder = Path(folder)
     for part in ("rgb", "fine"):
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir(parents=True)
-    for name in ("index.csv", "sources.csv"):
+    for name in ("index.csv", "sources.csv", "places.csv"):
         (folder / name).unlink(missing_ok=True)
     names = _unique_names([source.file for source in sources])
-    grid = {"height": height, "width": width, "mpp": mpp, "air_threshold": air_threshold, "max_air": max_air}
+    grid = {"height": height, "width": width, "mpp": mpp, "air_threshold": air_threshold, "max_air": max_air,
+            "wanted": wanted, "seed": seed}
     jobs_list = (delayed(_cut_one)(source, name, folder, **grid) for source, name in zip(sources, names))
     # threads: OpenSlide, OpenCV and the WebP encoder work outside Python's lock
     results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(jobs_list)
 
-    index, table = [], []
-    for (kept, row), source in zip(tqdm(results, total=len(sources), desc="cutting", unit="file"), sources):
+    index, table, places = [], [], []
+    for (kept, row, states), source in zip(tqdm(results, total=len(sources), desc="cutting", unit="file"), sources):
         if row["skipped"]:
             if strict:
                 raise StudyError(f"{source.file}: {row['skipped']} (strict=true stops at the first such file)")
             warn(f"{source.file.name} was skipped: {row['skipped']}")
         index += kept
         table.append(row)
+        places += [(source.file.name, *place, state) for place, state in sorted(states.items())]
+    write_text(folder / "places.csv", pd.DataFrame(places, columns=list(PLACES)).to_csv(index=False))
     index, table = pd.DataFrame(index), pd.DataFrame(table)
     if index.empty:
         raise StudyError(_why_empty(table, max_air, air_threshold))
@@ -65,38 +74,43 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
 
 
 def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int, mpp: float, air_threshold: int,
-             max_air: float) -> tuple[list[dict], dict]:
-    """Cut one file. Returns its lines of the index and its line of the table of sources; never raises SlideError."""
-    row = {"file": source.file.name, "subject": source.subject, "cut": 0, "kept": 0, "dropped_air": 0, "skipped": ""}
+             max_air: float, wanted: int, seed: int) -> tuple[list[dict], dict, dict[tuple[int, int], str]]:
+    """Cut one file. Returns its lines of the index, its line of the table of sources and what became of each place;
+    never raises SlideError."""
+    row = {"file": source.file.name, "subject": source.subject, "places": 0, **dict.fromkeys(STATES, 0), "skipped": ""}
     kept: list[dict] = []
     try:
         slide = open_slide(source.file, mpp)
-        columns, rows = slide.size[0] // width, slide.size[1] // height
-        if not columns or not rows:
+        places = places_of(slide.size, height, width)
+        if not places:
             raise SlideError(f"{slide.size[0]} x {slide.size[1]} px is smaller than one patch of {width} x {height} px "
                              "(width x height): run with a smaller patch_height, patch_width or mpp")
-        for r in range(rows):
-            for c in range(columns):
-                rgb = slide.read(c * width, r * height, width, height)
-                fine = tissue_mask(rgb, air_threshold)
-                row["cut"] += 1
-                if 1.0 - fine.mean() > max_air:
-                    row["dropped_air"] += 1
-                    continue
-                patch = f"{name}_r{r:03d}_c{c:03d}"
-                write_image(folder / "rgb" / f"{patch}.webp", rgb)
-                write_mask(folder / "fine" / f"{patch}.png", fine)
-                kept.append({"patch": patch, "file": source.file.name, "subject": source.subject,
-                             "x": round(c * width * slide.scale), "y": round(r * height * slide.scale), "row": r,
-                             "column": c, "mpp": slide.mpp, "tissue_fraction": float(fine.mean()),
-                             "rgb_hash": hash_file(folder / "rgb" / f"{patch}.webp"),
-                             "fine_hash": hash_file(folder / "fine" / f"{patch}.png")})
+        overview = slide.overview()
+        glass = set() if overview is None else surely_glass(overview, slide.size, height, width, air_threshold, max_air)
+        states = {place: "glass" if place in glass else "unused" for place in places}
+        for r, c in spread([place for place in places if place not in glass], wanted, seed):
+            if wanted and len(kept) == wanted:
+                break
+            rgb = slide.read(c * width, r * height, width, height)
+            fine = tissue_mask(rgb, air_threshold)
+            states[r, c] = why_dropped(rgb, fine, max_air) or "kept"
+            if states[r, c] != "kept":
+                continue
+            patch = f"{name}_r{r:03d}_c{c:03d}"
+            write_image(folder / "rgb" / f"{patch}.webp", rgb)
+            write_mask(folder / "fine" / f"{patch}.png", fine)
+            kept.append({"patch": patch, "file": source.file.name, "subject": source.subject,
+                         "x": round(c * width * slide.scale), "y": round(r * height * slide.scale), "row": r,
+                         "column": c, "mpp": slide.mpp, "tissue_fraction": float(fine.mean()),
+                         "rgb_hash": hash_file(folder / "rgb" / f"{patch}.webp"),
+                         "fine_hash": hash_file(folder / "fine" / f"{patch}.png")})
     except SlideError as error:  # what was already stored of a damaged slide goes too: all of it or none
         for line in kept:
             (folder / "rgb" / f"{line['patch']}.webp").unlink()
             (folder / "fine" / f"{line['patch']}.png").unlink()
-        return [], {**row, "cut": 0, "dropped_air": 0, "skipped": str(error)}
-    return kept, {**row, "kept": len(kept)}
+        return [], {**row, "skipped": str(error)}, {}
+    counts = {state: sum(found == state for found in states.values()) for state in STATES}
+    return sorted(kept, key=lambda line: (line["row"], line["column"])), {**row, "places": len(places), **counts}, states
 
 
 def _unique_names(files: list[Path]) -> list[str]:
@@ -110,8 +124,8 @@ def _why_empty(table: pd.DataFrame, max_air: float, air_threshold: int) -> str:
     if len(skipped) == len(table):
         return (f"none of the {len(table)} files could be used; the first, {skipped['file'].iloc[0]}: "
                 f"{skipped['skipped'].iloc[0]}")
-    return (f"no patch is left: all {table['cut'].sum()} cut from {len(table) - len(skipped)} files are more than "
-            f"{max_air:.0%} air at the threshold {air_threshold} (gray above it is air). Is the stain right "
+    return (f"no patch is left: all {table['places'].sum()} places of {len(table) - len(skipped)} files are more than "
+            f"{max_air:.0%} air at the threshold {air_threshold} (gray above it is air), or black. Is the stain right "
             "(--stain he|ihc)? Else run with a larger -p air_threshold=... or max_air=...")
 
 
@@ -176,6 +190,13 @@ def load_index(folder: str | Path) -> pd.DataFrame:
     if not path.exists():
         raise StudyError(f"{path} is not there: run notebook 01 first (./run_all.sh --only 01)")
     return pd.read_csv(path, dtype={"patch": str, "file": str, "subject": str})
+
+
+def load_places(folder: str | Path, index: pd.DataFrame) -> pd.DataFrame:
+    """Read `places.csv`; the state of a kept place is its split in `index`."""
+    places = pd.read_csv(Path(folder) / "places.csv", dtype={"file": str})
+    split = places.merge(index[["file", "row", "column", "split"]], how="left", on=["file", "row", "column"])["split"]
+    return places.assign(state=split.fillna(places["state"]))
 
 
 def table_1(index: pd.DataFrame, height: int, width: int, stain: str) -> pd.DataFrame:

@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", default="demo", choices=("smoke", "demo", "paper"),
                         help="size of the run: seconds, minutes on two CPU cores (default), the paper's")
     parser.add_argument("--cohort", nargs="+", default=["PHANTOM"], metavar="NAME",
-                        help="PHANTOM (default), PHANTOM-IHC, or a name for the images in --slides")
+                        help="PHANTOM (default), PHANTOM-IHC, PRAD, SKCM, LUSC (loaded from TCGA), or a name for the "
+                             "images in --slides")
     parser.add_argument("--slides", metavar="DIR", help="folder of slides or fields, with an optional subjects.csv")
     parser.add_argument("--stain", choices=("he", "ihc"), help="of your own images; decides the air threshold")
     parser.add_argument("-p", dest="parameters", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Cohort -> its checked settings. Raises `StudyError` on anything that would fail later for sure."""
-    from ppcore.cohorts import EMBEDDED, list_sources, slides_folder
+    from ppcore.cohorts import EMBEDDED, TCGA, list_sources, slides_folder
     from ppcore.settings import StudyError, load_settings
 
     overrides = _parse_parameters(options.parameters)
@@ -109,7 +110,7 @@ def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         settings = load_settings(options.profile, {**overrides, "cohort": cohort,
                                                    "stain": EMBEDDED.get(cohort, stain or "he")})
         folder = slides_folder(options.profile, cohort, settings.slides)
-        if cohort not in EMBEDDED:
+        if cohort not in EMBEDDED and (cohort not in TCGA or settings.slides):
             list_sources(folder)
             if stain is None:
                 raise StudyError(f"cohort {cohort}: which stain? Add --stain he (air above gray 204) or "
@@ -154,6 +155,8 @@ def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
         if not options.dry_run:
             for cohort in cohorts:
                 stack.enter_context(_only_run(options.profile, cohort))
+        if not all([_fetched(cohort, settings, options.dry_run) for cohort, settings in cohorts.items()]):
+            return 0
         (home() / ".snakemake").mkdir(parents=True, exist_ok=True)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=home() / ".snakemake")))
         run_file = folder / "run.json"
@@ -168,6 +171,21 @@ def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
         update_kept_outputs(options.profile, "PHANTOM", numbers)
         print(f"The outputs of {len(numbers)} notebooks were renewed in notebooks/.")
     return 1 if status else 0
+
+
+def _fetched(cohort: str, settings: dict[str, Any], only_say: bool) -> bool:
+    """Have the slides of a TCGA cohort loaded; here, and not in a notebook, since a cluster's nodes may have no network."""
+    from ppcore.cohorts import TCGA, list_sources, slides_folder
+
+    if cohort not in TCGA or settings["slides"]:
+        return True
+    from ppcore.tcga import fetch
+
+    folder = slides_folder(settings["profile"], cohort)
+    there = fetch(cohort, folder, only_say)
+    if there:
+        list_sources(folder)  # stops here for a slide that the manifest does not name
+    return there
 
 
 WORKFLOW = ("01", "02", "04", "05", "06", "07", "08")  # the notebooks of a plain run, in order

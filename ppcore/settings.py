@@ -49,6 +49,7 @@ class Settings(BaseModel):
     patch_height: int = Field(512, ge=32, le=4096, description="px (section 2.1)")
     patch_width: int = Field(1024, ge=32, le=4096, description="px (section 2.1)")
     max_air: float = Field(0.85, ge=0.0, le=1.0, description="a patch with a larger share of air is dropped (R4)")
+    patches_per_slide: int = Field(0, ge=0, le=100_000, description="at most, spread over the slide; 0: all (R2)")
     test_fraction: float = Field(0.15, gt=0.0, lt=1.0, description="share of patches for the test, by subject (R5)")
     split: Literal["auto", "subject", "region"] = Field(
         "auto", description="auto: by subject; a single slide by region. region: forced, for one subject")

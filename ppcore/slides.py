@@ -10,6 +10,8 @@ from PIL import Image
 
 from ppcore.settings import warn
 
+OVERVIEW_PX = 2**24  # 48 MiB of RGB
+
 
 class SlideError(Exception):
     """One image that cannot be used: what was found in it and what to do. The cohort can go on without it."""
@@ -57,12 +59,34 @@ class WholeSlide:
             raise SlideError(f"damaged near x={x}, y={y} ({error}): copy the file again or remove it") from error
         return _resize(_on_white(rgba), width, height)
 
+    def overview(self) -> np.ndarray | None:
+        """The whole slide at its coarsest level, (H, W, 3) uint8 RGB; None where that is too large to be quickly read."""
+        width, height = self._slide.level_dimensions[-1]
+        if width * height > OVERVIEW_PX:
+            return None
+        return self._whole_level()
+
     def thumbnail(self, longest: int = 1024) -> np.ndarray:
         """The whole slide, (H, W, 3) uint8 RGB, with `longest` px on its longer side."""
-        try:
-            return np.asarray(self._slide.get_thumbnail((longest, longest)).convert("RGB"))
-        except openslide.OpenSlideError as error:
-            raise SlideError(f"damaged ({error}): copy the file again or remove it") from error
+        factor = longest / max(self._slide.dimensions)
+        size = tuple(max(1, round(side * factor)) for side in self._slide.dimensions)
+        return cv2.resize(self._whole_level(), size, interpolation=cv2.INTER_AREA)
+
+    def _whole_level(self) -> np.ndarray:
+        """The coarsest level, averaged down further where it has more than `OVERVIEW_PX` px; read strip by strip, so
+        that memory stays bounded."""
+        level = self._slide.level_count - 1
+        width, height = self._slide.level_dimensions[level]
+        shrink = max(1, math.ceil(math.sqrt(width * height / OVERVIEW_PX)))
+        strips, rows = [], max(1, 2**22 // width // shrink) * shrink
+        for top in range(0, height, rows):
+            corner = 0, round(top * self._slide.level_downsamples[level])
+            try:
+                strip = _on_white(np.asarray(self._slide.read_region(corner, level, (width, min(rows, height - top)))))
+            except openslide.OpenSlideError as error:
+                raise SlideError(f"damaged near y={corner[1]} ({error}): copy the file again or remove it") from error
+            strips.append(_resize(strip, max(1, width // shrink), max(1, len(strip) // shrink)))
+        return np.concatenate(strips)
 
 
 class Field:
@@ -87,6 +111,9 @@ class Field:
     def read(self, x: int, y: int, width: int, height: int) -> np.ndarray:
         """As `WholeSlide.read`."""
         return self._rgb[y:y + height, x:x + width]
+
+    def overview(self) -> None:
+        """None: a field was read whole when it was opened, there is nothing to be saved."""
 
     def thumbnail(self, longest: int = 1024) -> np.ndarray:
         """As `WholeSlide.thumbnail`."""

@@ -115,7 +115,7 @@ def test_patches_and_masks_come_back_from_the_disk_as_they_were(tmp_path):
     rgb[:64, :128] = 255  # one patch of glass
     write_field(tmp_path / "a.png", rgb)
     index, table = cut_patches(list_sources(tmp_path), tmp_path / "out", **GRID)
-    assert table[["cut", "kept", "dropped_air"]].iloc[0].tolist() == [6, 5, 1]
+    assert table[["places", "kept", "air"]].iloc[0].tolist() == [6, 5, 1]
     for line in index.itertuples():
         tile = rgb[line.y:line.y + 64, line.x:line.x + 128]
         with Image.open(tmp_path / "out" / "rgb" / f"{line.patch}.webp") as stored:
@@ -126,7 +126,7 @@ def test_patches_and_masks_come_back_from_the_disk_as_they_were(tmp_path):
 
 def test_all_air_is_an_error_that_names_threshold_and_stain(tmp_path):
     write_field(tmp_path / "glass.png", np.full((128, 256, 3), 250, np.uint8))
-    with pytest.raises(StudyError, match="all 4 cut from 1 files.*85%.*threshold 204.*stain"):
+    with pytest.raises(StudyError, match="all 4 places of 1 files.*85%.*threshold 204.*stain"):
         cut_patches(list_sources(tmp_path), tmp_path / "out", **GRID)
 
 

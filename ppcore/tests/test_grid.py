@@ -1,0 +1,109 @@
+"""Is nothing lost by looking before reading, does a sample lie all over the slide, and is black no tissue?"""
+
+import numpy as np
+import openslide
+import pytest
+
+from ppcore import slides
+from ppcore.cohorts import list_sources
+from ppcore.grid import places_of, spread, surely_glass, why_dropped
+from ppcore.patches import cut_patches
+from ppcore.settings import REPOSITORY
+from ppcore.slides import WholeSlide, open_slide
+from ppcore.tests.test_slides import write_slide
+
+GRID = dict(height=64, width=128, mpp=1.0, air_threshold=204, max_air=0.85)
+CMU = REPOSITORY.parent / "shared" / "histology" / "slides" / "CMU-1-Small-Region.svs"
+
+
+def sparse_slide(share: float) -> np.ndarray:
+    """8 x 4 places of 64 x 128 px of uneven, noisy glass, its left half brighter; every third place has single pixels
+    of tissue, as light as tissue may be, in that share of it, and the last place is black."""
+    draws = np.random.default_rng(0)
+    gray = draws.normal(241, 2, (512, 512)) + 2 * (np.arange(512) < 256)
+    for number, (row, column) in enumerate(places_of((512, 512), 64, 128)):
+        if number % 3 == 0:
+            place = gray[row * 64:(row + 1) * 64, column * 128:(column + 1) * 128]
+            place[draws.random(place.shape) < share] = 204
+    gray[448:, 384:] = 0
+    return np.repeat(gray.clip(0, 255).round().astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("share", [0.16, 0.3])
+def test_glass_is_not_read_and_no_patch_is_lost_by_it(tmp_path, monkeypatch, share):
+    """The hardest case: tissue of single light pixels, just as many as a patch needs, on uneven glass."""
+    write_slide(tmp_path / "s.tif", sparse_slide(share), levels=3, mpp=1.0)
+    reads, read = [], WholeSlide.read
+    monkeypatch.setattr(WholeSlide, "read", lambda self, *box: reads.append(box) or read(self, *box))
+    index, table = cut_patches(list_sources(tmp_path), tmp_path / "looked", **GRID)
+    assert len(reads) == 12 and table[["places", "kept", "glass", "black"]].iloc[0].tolist() == [32, 11, 20, 1]
+    monkeypatch.setattr(WholeSlide, "overview", lambda self: None)
+    everything, table = cut_patches(list_sources(tmp_path), tmp_path / "all", **GRID)
+    assert index["patch"].tolist() == everything["patch"].tolist() and table["air"].iloc[0] == 20
+    assert index["fine_hash"].tolist() == everything["fine_hash"].tolist()
+
+
+def test_a_slide_without_glass_has_none():
+    assert surely_glass(np.full((8, 8, 3), 150, np.uint8), (64, 64), 16, 16, 204, 0.85) == set()
+
+
+def test_a_sample_lies_all_over_the_slide_whatever_the_seed():
+    """20 of 400 places: one of them is never far; along rows they would be one column. All places come, each once."""
+    places = places_of((20, 20), 1, 1)
+    chosen = [spread(places, 20, seed) for seed in range(5)]
+    for order in chosen:
+        assert sorted(order) == places
+        distances = [min(max(abs(r - row), abs(c - column)) for row, column in order[:20]) for r, c in places]
+        assert max(distances) <= 6 and np.mean(distances) < 2.5
+    assert chosen[0] != chosen[1] and spread(places, 20, 1) == chosen[1]
+    assert spread(places, 0, 1) == spread(places, 400, 1) == places
+
+
+def test_a_wanted_number_is_kept_and_the_rest_said_to_be_unused(tmp_path):
+    write_slide(tmp_path / "s.tif", sparse_slide(0.3), levels=1, mpp=1.0)
+    index, table = cut_patches(list_sources(tmp_path), tmp_path / "some", **GRID, wanted=5, seed=3)
+    again, _ = cut_patches(list_sources(tmp_path), tmp_path / "again", **GRID, wanted=5, seed=3)
+    assert len(index) == table["kept"].iloc[0] == 5 and table["unused"].iloc[0] > 0
+    assert index.equals(again) and index["patch"].is_monotonic_increasing
+    assert table[["kept", "air", "black", "glass", "unused"]].iloc[0].sum() == 32
+
+
+def test_a_black_border_is_no_tissue_and_a_dark_nucleus_is():
+    rgb, fine = np.full((10, 10, 3), 180, np.uint8), np.ones((10, 10), np.uint8)
+    rgb[:, :2] = (45, 20, 70)  # haematoxylin, as dark as it comes
+    assert why_dropped(rgb, fine, 0.85) == ""
+    rgb[:, 2:5] = 12
+    assert why_dropped(rgb, fine, 0.85) == "black"
+    assert why_dropped(rgb, fine * 0, 0.85) == "air"
+
+
+def test_a_whole_level_is_read_in_strips_as_in_one_piece(tmp_path, monkeypatch):
+    rgb = np.random.default_rng(0).integers(0, 255, (1024, 768, 3), np.uint8)
+    write_slide(tmp_path / "s.tif", rgb, mpp=1.0)
+    monkeypatch.setattr(slides, "OVERVIEW_PX", 1024 * 768 // 4)
+    slide = open_slide(tmp_path / "s.tif", 1.0)
+    assert slide.overview() is None  # to look would be to read it all
+    half = rgb.reshape(512, 2, 384, 2, 3).mean(axis=(1, 3))
+    assert np.abs(slide._whole_level() - half).max() <= 1
+    assert slide.thumbnail(100).shape == (100, 75, 3)
+
+
+def shares(out: int, given: int) -> np.ndarray:
+    """Weights (out, given) of an area average: how much of each given pixel an output pixel covers."""
+    edges = np.arange(out + 1)[:, None] * given / out
+    covered = (np.minimum(edges[1:], np.arange(1, given + 1)) - np.maximum(edges[:-1], np.arange(given))).clip(0)
+    return covered * out / given
+
+
+@pytest.mark.skipif(not CMU.exists(), reason=f"{CMU.name} is not here")
+@pytest.mark.parametrize("mpp", [0.499, 1.0, 2.0])
+def test_a_scanners_slide_is_what_openslide_reads(mpp):
+    """A direct read of level 0, each pixel then the mean over its share of it."""
+    slide, direct = open_slide(CMU, mpp), openslide.OpenSlide(CMU)
+    scale = mpp / 0.499
+    for row, column in places_of(slide.size, 64, 128)[::7]:
+        x, y = column * 128, row * 64
+        box = round(128 * scale), round(64 * scale)
+        region = np.asarray(direct.read_region((round(x * scale), round(y * scale)), 0, box).convert("RGB"))
+        wanted = np.einsum("ij,jlc,kl->ikc", shares(64, box[1]), region, shares(128, box[0]), optimize=True)
+        assert np.abs(slide.read(x, y, 128, 64) - wanted).max() <= 0.51  # rounding
