@@ -111,8 +111,7 @@ def fetch(cohort: str, folder: Path, only_say: bool = False) -> bool:
         if only_say and len(missing):
             print(f"would load {len(missing)} of {len(manifest)} slides of {cohort}, {missing['file_size'].sum() / 1e9:.1f} GB")
             return False
-        if len(missing) or not (folder / "subjects.csv").exists():
-            download(manifest, folder)
+        download(manifest, folder)
     return True
 
 
@@ -133,7 +132,8 @@ def download(manifest: pd.DataFrame, folder: str | Path, server: str = GDC) -> N
                          "free: make room, set PRIORPATH_HOME to a folder on another disk, or remove "
                          "lines from the manifest")
 
-    with tqdm(total=needed, unit="B", unit_scale=True, desc=f"{len(missing)} of {len(manifest)} slides") as whole:
+    with tqdm(total=needed, unit="B", unit_scale=True, desc=f"{len(missing)} of {len(manifest)} slides",
+              disable=missing.empty) as whole:
         for row in missing.itertuples():
             _load(row, folder, server, whole)
     subjects = manifest.rename(columns={"file_name": "file", "participant": "subject"})[["file", "subject"]]

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from ppcore import tcga
+from ppcore.cohorts import list_sources
 from ppcore.phantom import Phantom, write_cohort
 from ppcore.settings import StudyError
 from ppcore.tests.test_run import run_all
@@ -189,6 +190,16 @@ def test_nothing_is_loaded_twice_and_a_shortened_file_is_loaded_again(gdc, tmp_p
     (tmp_path / "TCGA-2.svs").write_bytes(b"cut short")
     download(manifest, tmp_path, gdc.url)
     assert whole(tmp_path) and gdc.sent["id-0"] == before["id-0"]
+
+
+def test_a_slide_taken_out_of_the_manifest_is_not_used_unsaid(gdc, tmp_path):
+    manifest = manifest_of(gdc)
+    download(manifest, tmp_path, gdc.url)
+    download(manifest.head(2), tmp_path, gdc.url)
+    with pytest.raises(StudyError, match="no subject for 1 of 3 files .TCGA-2.svs"):
+        list_sources(tmp_path)
+    (tmp_path / "TCGA-2.svs").unlink()
+    assert [source.subject for source in list_sources(tmp_path)] == ["TCGA-0", "TCGA-1"]
 
 
 def test_what_came_is_kept_for_the_next_run_and_is_no_slide(gdc, tmp_path):
