@@ -64,18 +64,18 @@ class WholeSlide:
         width, height = self._slide.level_dimensions[-1]
         if width * height > OVERVIEW_PX:
             return None
-        return self._whole_level()
+        return self._whole_level(self._slide.level_count - 1)
 
     def thumbnail(self, longest: int = 1024) -> np.ndarray:
         """The whole slide, (H, W, 3) uint8 RGB, with `longest` px on its longer side."""
         factor = longest / max(self._slide.dimensions)
         size = tuple(max(1, round(side * factor)) for side in self._slide.dimensions)
-        return cv2.resize(self._whole_level(), size, interpolation=cv2.INTER_AREA)
+        level = self._slide.get_best_level_for_downsample(1 / factor)
+        return cv2.resize(self._whole_level(level), size, interpolation=cv2.INTER_AREA)
 
-    def _whole_level(self) -> np.ndarray:
-        """The coarsest level, averaged down further where it has more than `OVERVIEW_PX` px; read strip by strip, so
-        that memory stays bounded."""
-        level = self._slide.level_count - 1
+    def _whole_level(self, level: int) -> np.ndarray:
+        """A level, averaged down further where it has more than `OVERVIEW_PX` px; read strip by strip, so that memory
+        stays bounded."""
         width, height = self._slide.level_dimensions[level]
         shrink = max(1, math.ceil(math.sqrt(width * height / OVERVIEW_PX)))
         strips, rows = [], max(1, 2**22 // width // shrink) * shrink
