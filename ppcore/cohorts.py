@@ -41,8 +41,8 @@ def slides_folder(profile: str, cohort: str, slides: str = "") -> Path:
                              f"({' '.join(SUFFIXES)})")
         return Path(slides)
     if not default.is_dir() and cohort not in TCGA:
-        raise StudyError(f"cohort {cohort!r} is not known: wanted one of {', '.join((*EMBEDDED, *TCGA))}, or a folder of images "
-                         f"given as --cohort {cohort} --slides DIR --stain he|ihc (or laid at {default})")
+        raise StudyError(f"cohort {cohort!r} is not known: wanted one of {', '.join((*EMBEDDED, *TCGA))}, or a folder "
+                         f"of images given as --cohort {cohort} --slides DIR --stain he|ihc (or laid at {default})")
     return default
 
 

@@ -85,10 +85,11 @@ def image_grid(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str] = ()
 
 def slide_grids(slides: Sequence, places: Sequence[pd.DataFrame], names: Sequence[str], height: int, width: int,
                 across: int = 3, each: float = 2.7, longest: int = 500) -> Figure:
-    """Slides with the grid of places over them: kept ones framed by their split, others veiled or framed by the reason.
+    """Slides with the grid of places over them: kept ones framed by their split, others veiled, framed by the reason.
 
     slides: as `ppcore.slides.open_slide` returns. places: the lines of places.csv of each slide; `state` of a kept place
-    may say its split instead. height, width: of a patch, px. each: width of a slide's picture, inches, and `longest` its longer side, px.
+    may say its split instead. height, width: of a patch, px. each: width of a slide's picture, inches. longest: its
+    longer side, px.
     """
     across = min(across, len(slides))
     down = -(-len(slides) // across)
@@ -102,7 +103,8 @@ def slide_grids(slides: Sequence, places: Sequence[pd.DataFrame], names: Sequenc
         for line in grid.itertuples():
             corner, box = (line.column * width, line.row * height), {"width": width, "height": height}
             dropped = line.state in DROPPED
-            axis.add_patch(Rectangle(corner, **box, facecolor="white" if dropped else "none", alpha=0.55, edgecolor="none"))
+            if dropped:
+                axis.add_patch(Rectangle(corner, **box, facecolor="white", alpha=0.55, edgecolor="none"))
             axis.add_patch(Rectangle(corner, **box, facecolor="none", edgecolor=FRAMES[line.state],
                                      linewidth=0.6 if dropped else 1.2, zorder=2 if dropped else 3))
             shown.add(line.state)

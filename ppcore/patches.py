@@ -40,11 +40,12 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
 
     height, width: px. mpp: um per px. air_threshold: gray 0-255 (reading R3). max_air: a patch with a larger air
     fraction is dropped (section 2.1, R4). wanted: at most so many patches of a file, drawn from `seed` and spread over
-    it; 0: all. A file that cannot be used is skipped, warned of and listed with the
-    reason, or stops the run if `strict`. Returns the index without `split`, and the table of sources; stores
-    `places.csv`, and no `index.csv` yet (see `store_index`). Raises `StudyError` if no patch is left.
+    it; 0: all. A file that cannot be used is skipped, warned of and listed with the reason, or stops the run if
+    `strict`. Returns the index without `split`, and the table of sources; stores `places.csv`, and no `index.csv` yet
+    (see `store_index`). Raises `StudyError` if no patch is left.
     """
     folder = Path(folder)
+    shutil.rmtree(folder / "sheets", ignore_errors=True)  # notebook 01 draws them anew
     for part in ("rgb", "fine"):
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir(parents=True)
