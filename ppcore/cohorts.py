@@ -76,11 +76,11 @@ def list_sources(folder: str | Path) -> list[Source]:
     subject_of = dict(zip(listed["file"], listed["subject"]))
     forgotten = [path.name for path in files if path.name not in subject_of]
     if forgotten:
-        raise StudyError(f"{table} names no subject for {len(forgotten)} of {len(files)} files ({_some(forgotten)}): "
+        raise StudyError(f"{table} names no subject for {len(forgotten)} of {len(files)} files ({some(forgotten)}): "
                          "add a line for each, or remove subjects.csv to make every file a subject of its own")
     absent = sorted(set(subject_of) - {path.name for path in files})
     if absent:
-        warn(f"{table} lists {len(absent)} files that are not there ({_some(absent)})")
+        warn(f"{table} lists {len(absent)} files that are not there ({some(absent)})")
     return [Source(path, subject_of[path.name]) for path in files]
 
 
@@ -105,5 +105,6 @@ def _sampled_hash(path: Path, window: int = 2**16) -> str:
     return f"{size}-{digest.hexdigest()[:16]}"
 
 
-def _some(names: list[str], shown: int = 3) -> str:
+def some(names: list[str], shown: int = 3) -> str:
+    """The first names of a list, for a message."""
     return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")

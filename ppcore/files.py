@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.part{path.suffix}")  # process ids recur elsewhere
     try:
         yield temporary
         with open(temporary, "rb+") as handle:
@@ -31,6 +32,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
                       "folder on another disk, and run again")
             raise OSError(errno.ENOSPC, advice, str(path)) from None
         raise
+
+
+def remove_parts(folder: str | Path) -> None:
+    """Remove what killed processes left of files that `atomic` never named."""
+    for left in Path(folder).glob(".*.part*"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

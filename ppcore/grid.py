@@ -69,4 +69,4 @@ def why_dropped(rgb: np.ndarray, fine: np.ndarray, max_air: float) -> str:
     """
     if 1.0 - fine.mean() > max_air:
         return "air"
-    return "black" if (rgb.max(axis=2) < 40).mean() > MAX_BLACK else ""
+    return "black" if cv2.countNonZero(cv2.inRange(rgb, (0, 0, 0), (39, 39, 39))) > MAX_BLACK * fine.size else ""

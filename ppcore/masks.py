@@ -15,6 +15,9 @@ from tqdm import tqdm
 
 from ppcore.files import atomic, hash_file, write_text
 
+# run lengths: as small as the default on masks, ten times as fast
+ONE_BIT = (cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+
 
 def tissue_mask(rgb: np.ndarray, air_threshold: int) -> np.ndarray:
     """Fine mask of an RGB image: tissue where its luma is at most `air_threshold` (section 2.1; reading R3).
@@ -58,7 +61,7 @@ def _anchor(size: int, mirrored: bool) -> tuple[int, int]:
 def write_mask(path: str | Path, mask: np.ndarray) -> None:
     """Store a mask (H, W) in {0, 1} as a 1-bit PNG (white = tissue), atomically."""
     with atomic(path) as temporary:
-        Image.fromarray(mask.astype(bool)).save(temporary, optimize=False)
+        temporary.write_bytes(cv2.imencode(".png", mask * np.uint8(255), ONE_BIT)[1])
 
 
 def read_mask(path: str | Path) -> np.ndarray:

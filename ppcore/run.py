@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--force", action="store_true", help="run everything again")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N",
                         help="CPU cores in use at once, or jobs with --executor (default: all)")
+    parser.add_argument("--dask", metavar="ADDRESS", help="cut slides on the workers of this dask scheduler, as in "
+                                                           "tcp://node1:8786; all have to share the folders")
     parser.add_argument("--executor", metavar="NAME", help="a Snakemake executor plug-in, as in slurm")
     parser.add_argument("--update-notebooks", action="store_true",
                         help="keep this run's outputs in the notebooks (demo on PHANTOM only)")
@@ -141,6 +143,7 @@ def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
 
 def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
     """Check the settings, lock the cohorts, let Snakemake run what is needed, print the closing table."""
+    from ppcore.cluster import connected
     from ppcore.notebooks import update_kept_outputs
     from ppcore.settings import StudyError, home
 
@@ -149,6 +152,9 @@ def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
         raise StudyError("--update-notebooks keeps the outputs of the demo on PHANTOM with its own parameters, and of "
                          "nothing else: leave out --profile, --cohort and -p")
     numbers = _numbers(options)
+    if options.dask:
+        with connected(options.dask):  # that it answers is known before anything starts
+            pass
     run_id = uuid.uuid4().hex
     started = time.monotonic()
     with ExitStack() as stack:
@@ -231,6 +237,7 @@ def _only_run(profile: str, cohort: str):
 
 def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path, numbers: list[str]) -> int:
     """Run the workflow; returns Snakemake's exit status."""
+    from ppcore.cluster import DASK
     from ppcore.notebooks import NOTEBOOKS
     from ppcore.settings import REPOSITORY, home
 
@@ -252,6 +259,8 @@ def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path
     python_path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONHASHSEED": "0",
                    "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    if options.dask:
+        environment[DASK] = options.dask
     if not options.dry_run:
         return subprocess.run(command + passed_on, env=environment, check=False).returncode
     planned = subprocess.run(command + passed_on, env=environment, check=False, text=True,

@@ -51,6 +51,8 @@ class Settings(BaseModel):
     max_air: float = Field(0.85, ge=0.0, le=1.0, description="a patch with a larger share of air is dropped (R4)")
     patches_per_slide: int = Field(0, ge=0, le=100_000, description="at most, spread over the slide; 0: all (R2)")
     test_fraction: float = Field(0.15, gt=0.0, lt=1.0, description="share of patches for the test, by subject (R5)")
+    test_patches: int = Field(0, ge=0, description="wanted for the test; 0: test_fraction (Table 1, R5)")
+    train_patches: int = Field(0, ge=0, description="wanted for training, beside test_patches; 0: all others")
     split: Literal["auto", "subject", "region"] = Field(
         "auto", description="auto: by subject; a single slide by region. region: forced, for one subject")
     strict: bool = Field(False, description="stop at the first unreadable file instead of listing it")
@@ -145,6 +147,12 @@ class Settings(BaseModel):
                 raise ValueError(f"{name}={size} in windows of 1/{self.crop} does not fit a pix2pixHD of {self.hd_downs} "
                                  f"downs, which wants multiples of {step_hd} from {2 * step_hd} on: take another crop "
                                  "or hd_downs")
+        return self
+
+    @model_validator(mode="after")
+    def _counts_go_together(self) -> "Settings":
+        if self.train_patches and not self.test_patches:
+            raise ValueError(f"train_patches={self.train_patches} without test_patches: give both, or test_patches alone")
         return self
 
     @model_validator(mode="after")

@@ -1,14 +1,13 @@
 """How is a tile read from a slide or a field at a wanted resolution?"""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 import openslide
 from PIL import Image
-
-from ppcore.settings import warn
 
 OVERVIEW_PX = 2**24  # 48 MiB of RGB
 
@@ -28,19 +27,17 @@ class WholeSlide:
     def __init__(self, path: Path, mpp: float) -> None:
         try:
             self._slide = openslide.OpenSlide(path)
-            own = self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X)
         except openslide.OpenSlideError as error:
             raise SlideError(f"OpenSlide cannot open it ({error}): copy the file again or remove it") from error
-        self.native_mpp = float(own) if own else math.nan
-        if own is None:
-            warn(f"{path.name} states no um per pixel: its level 0 is read as it is")
-        scale = mpp / self.native_mpp if own else 1.0
+        self.native_mpp, self.remark = _resolution(self._slide.properties)
+        scale = 1.0 if math.isnan(self.native_mpp) else mpp / self.native_mpp
         if scale < 0.95:
             raise SlideError(f"its finest level has {self.native_mpp:.3g} um/px, coarser than the wanted {mpp:.3g}: "
                              f"run with -p mpp={self.native_mpp:.3g} or more")
         self.scale = 1.0 if scale < 1.05 else scale  # level-0 px per px of a tile
         self.mpp = self.native_mpp * self.scale
         self._level = self._slide.get_best_level_for_downsample(self.scale * 1.001)
+        self._factor = _whole_factor(self._slide, self._level)
         width, height = self._slide.dimensions
         self.size = int(width / self.scale), int(height / self.scale)
 
@@ -50,14 +47,15 @@ class WholeSlide:
         Returns (height, width, 3) uint8 RGB; what the slide leaves transparent (unscanned) is white. Raises
         `SlideError` where the file is damaged.
         """
-        step = self.scale / self._slide.level_downsamples[self._level]
-        source = round(width * step), round(height * step)
+        step = self.scale / self._factor
+        # OpenSlide finds a corner on a level by its own ratio of the sizes, so it gets one that leads to the right px
+        own = step * self._slide.level_downsamples[self._level]
         try:
-            corner = round(x * self.scale), round(y * self.scale)
-            rgba = np.asarray(self._slide.read_region(corner, self._level, source))
+            rgba = np.asarray(self._slide.read_region((round(x * own), round(y * own)), self._level,
+                                                      (round(width * step), round(height * step))))
         except openslide.OpenSlideError as error:
             raise SlideError(f"damaged near x={x}, y={y} ({error}): copy the file again or remove it") from error
-        return _resize(_on_white(rgba), width, height)
+        return _on_white(rgba, width, height)
 
     def overview(self) -> np.ndarray | None:
         """The whole slide at its coarsest level, (H, W, 3) uint8 RGB; None where that is too large to be quickly read."""
@@ -82,10 +80,10 @@ class WholeSlide:
         for top in range(0, height, rows):
             corner = 0, round(top * self._slide.level_downsamples[level])
             try:
-                strip = _on_white(np.asarray(self._slide.read_region(corner, level, (width, min(rows, height - top)))))
+                strip = np.asarray(self._slide.read_region(corner, level, (width, min(rows, height - top))))
             except openslide.OpenSlideError as error:
                 raise SlideError(f"damaged near y={corner[1]} ({error}): copy the file again or remove it") from error
-            strips.append(_resize(strip, max(1, width // shrink), max(1, len(strip) // shrink)))
+            strips.append(_on_white(strip, max(1, width // shrink), max(1, len(strip) // shrink)))
         return np.concatenate(strips)
 
 
@@ -94,6 +92,7 @@ class Field:
 
     scale = 1.0
     mpp = math.nan
+    remark = ""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -143,11 +142,40 @@ def open_slide(path: str | Path, mpp: float) -> WholeSlide | Field:
     raise SlideError("no slide that OpenSlide can read (truncated or of another format): copy it again or remove it")
 
 
-def _on_white(rgba: np.ndarray) -> np.ndarray:
-    alpha = rgba[..., 3:]
-    if alpha.min() == 255:
-        return np.ascontiguousarray(rgba[..., :3])
-    return np.where(alpha == 0, 255, rgba[..., :3]).astype(np.uint8)
+def _resolution(properties: Mapping[str, str]) -> tuple[float, str]:
+    """um per px of level 0, NaN where nothing states it; and what a person should know about that number."""
+    stated = _number(properties.get(openslide.PROPERTY_NAME_MPP_X))
+    if 0.05 <= stated <= 20:  # a plain TIFF's 72 dpi is a printer's, and means 353 um
+        return stated, ""
+    power = _number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
+    if 1 <= power <= 100:
+        return 10 / power, f"states no um per pixel, but an objective of {power:g}x: taken as {10 / power:.3g} um/px"
+    return math.nan, "states neither um per pixel nor an objective: its level 0 is read as it is"
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def _whole_factor(slide: openslide.OpenSlide, level: int) -> float:
+    """How many px of level 0 a px of a level spans.
+
+    Scanners shrink by whole factors and cut off, or fill up, what is over; the ratio of the sizes, which OpenSlide
+    takes, then drifts by up to a px of the level along the slide.
+    """
+    ratio = slide.level_downsamples[level]
+    sizes = zip(slide.dimensions, slide.level_dimensions[level])
+    return round(ratio) if all(abs(full / round(ratio) - small) < 1 for full, small in sizes) else ratio
+
+
+def _on_white(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
+    """RGBA as OpenSlide gives it -> RGB of the wanted size, white where it is transparent."""
+    if rgba[..., 3].min() == 255:  # nearly always: no colour has to be mended, so that the smaller image is converted
+        return cv2.cvtColor(_resize(rgba, width, height), cv2.COLOR_RGBA2RGB)
+    return _resize(np.where(rgba[..., 3:] == 0, 255, rgba[..., :3]).astype(np.uint8), width, height)
 
 
 def _resize(rgb: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from ppcore.cohorts import Source, fingerprint, list_sources
 from ppcore.masks import read_mask, tissue_mask
-from ppcore.patches import cut_patches, load_index, split_patches, store_index
-from ppcore.settings import StudyError, StudyWarning
+from ppcore.patches import check_set, cut_patches, load_index, store_index
+from ppcore.settings import REPOSITORY, StudyError, StudyWarning
 from ppcore.slides import SlideError, open_slide
 
 GRID = {"height": 64, "width": 128, "mpp": 1.0, "air_threshold": 204, "max_air": 0.85}
@@ -26,14 +26,21 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return colours.repeat(8, 0).repeat(8, 1)[:height, :width]
 
 
-def write_slide(path, rgb, mpp: float | None = 0.5, levels: int = 1) -> None:
-    """A tiled TIFF as Aperio's scanners write it, without compression."""
-    text = "Aperio Image Library v12\n" + ("" if mpp is None else f"|MPP = {mpp}|AppMag = 20")
+def write_slide(path, rgb, mpp: float | None = 0.5, levels: int = 1, power: int | None = 20, **how) -> None:
+    """A pyramid with levels of a quarter, the rest cut off."""
+    sizes = [tuple(side // 4**level for side in rgb.shape[1::-1]) for level in range(levels)]
+    whole = [rgb[:height * 4**level, :width * 4**level] for level, (width, height) in enumerate(sizes)]
+    write_pyramid(path, [rgb, *(cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part, size in
+                                zip(whole[1:], sizes[1:]))], mpp, power, **how)
+
+
+def write_pyramid(path, levels: list, mpp: float | None = 0.5, power: int | None = 20, **how) -> None:
+    """A tiled TIFF as Aperio's scanners write it; `how`: the compression, else none."""
+    text = "Aperio Image Library v12\n" + f"|MPP = {mpp}" * (mpp is not None) + f"|AppMag = {power}" * (power is not None)
     with tifffile.TiffWriter(path) as tiff:
-        for level in range(levels):
-            shrunk = rgb[:: 4**level, :: 4**level]
-            tiff.write(shrunk, tile=(64, 64), photometric="rgb", description=text, metadata=None,
-                       subfiletype=0 if level == 0 else 1)
+        for number, level in enumerate(levels):
+            tiff.write(level, tile=(64, 64), photometric="rgb", description=text, metadata=None,
+                       subfiletype=min(number, 1), **how)
 
 
 def write_field(path, rgb) -> None:
@@ -62,10 +69,16 @@ def test_a_slide_coarser_than_wanted_is_refused_with_its_resolution(tmp_path):
         open_slide(tmp_path / "s.tif", 1.0)
 
 
-def test_a_slide_without_resolution_is_read_as_it_is_and_said_so(tmp_path):
-    write_slide(tmp_path / "s.tif", picture(256, 256), mpp=None)
-    with pytest.warns(StudyWarning, match="states no um per pixel"):
-        assert open_slide(tmp_path / "s.tif", 2.0).size == (256, 256)
+def test_a_slide_without_resolution_goes_by_its_objective_or_is_read_as_it_is_and_it_is_said_once(tmp_path):
+    for name, power in (("a", 20), ("b", 20), ("c", None)):
+        write_slide(tmp_path / f"{name}.tif", picture(256, 256), mpp=None, power=power)
+    with pytest.warns(StudyWarning) as warned:
+        index, _ = cut_patches(list_sources(tmp_path), tmp_path / "out", **GRID)
+    assert [str(warning.message) for warning in warned] == [
+        "a.tif, b.tif: states no um per pixel, but an objective of 20x: taken as 0.5 um/px",
+        "c.tif: states neither um per pixel nor an objective: its level 0 is read as it is"]
+    assert index.groupby("file").size().to_dict() == {"a.tif": 2, "b.tif": 2, "c.tif": 8}
+    assert index["mpp"].isna().tolist() == [False] * 4 + [True] * 8
 
 
 def bad_files(folder) -> dict[str, str]:
@@ -142,44 +155,6 @@ def test_a_full_disk_leaves_no_index_and_no_half_file(tmp_path, monkeypatch):
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
-def patch_table(counts: dict[str, int]) -> pd.DataFrame:
-    return pd.DataFrame([{"patch": f"{s}{i}", "file": f"{s}.svs", "subject": s, "row": i // 4}
-                         for s, count in counts.items() for i in range(count)])
-
-
-def test_no_subject_is_on_both_sides_and_the_share_is_close():
-    index = patch_table({f"s{i}": 10 + i for i in range(20)})
-    split = split_patches(index, 0.25, seed=3)
-    sides = split.groupby("split")["subject"].agg(set)
-    assert not sides["train"] & sides["test"]
-    assert abs((split["split"] == "test").mean() - 0.25) < 0.05
-    assert split.equals(split_patches(index, 0.25, seed=3))
-    assert not split.equals(split_patches(index, 0.25, seed=4))
-
-
-def test_a_large_subject_is_not_taken_where_a_small_one_fits():
-    index = patch_table({"a": 45, "b": 37, "c": 18})
-    for seed in range(10):
-        split = split_patches(index, 0.2, seed)
-        assert set(split.loc[split["split"] == "test", "subject"]) == {"c"}
-
-
-def test_two_subjects_give_one_to_each_side_whatever_the_share():
-    for share in (0.01, 0.5, 0.99):
-        split = split_patches(patch_table({"a": 90, "b": 10}), share, seed=0)
-        assert set(split["split"]) == {"train", "test"}
-
-
-def test_one_subject_with_several_files_is_refused_and_one_slide_is_split_by_region():
-    one_slide = patch_table({"a": 40})
-    several = one_slide.assign(file=[f"{i % 2}.jpg" for i in range(40)])
-    with pytest.raises(StudyError, match="2 files belong to one subject .*-p split=region"):
-        split_patches(several, 0.25, seed=0)
-    with pytest.warns(StudyWarning, match="not another patient"):
-        rows = split_patches(one_slide, 0.2, seed=0).groupby("split")["row"].agg(set)
-    assert rows["train"] == {0, 1, 2, 3, 4, 5, 6} and rows["gap"] == {7} and rows["test"] == {8, 9}
-
-
 def test_subjects_csv_must_name_every_file(tmp_path):
     for name in ("a.png", "b.png"):
         write_field(tmp_path / name, picture(64, 128))
@@ -215,3 +190,36 @@ def test_an_index_is_read_back_with_its_names_as_text(tmp_path):
     assert load_index(tmp_path / "out")["subject"].tolist() == ["007"]
     with pytest.raises(StudyError, match="run notebook 01 first"):
         load_index(tmp_path / "elsewhere")
+
+
+def test_a_damaged_a_missing_and_a_foreign_file_of_a_set_are_named(tmp_path):
+    write_field(tmp_path / "a.png", picture(128, 256))
+    index, table = cut_patches(list_sources(tmp_path), tmp_path / "set", **GRID)
+    store_index(index.assign(split="train"), table, tmp_path / "set")
+    assert check_set(tmp_path / "set") == 4
+    damaged = tmp_path / "set" / "rgb" / "a_r000_c001.webp"
+    data = bytearray(damaged.read_bytes())
+    data[-5] ^= 1  # one bit: it may well open still
+    damaged.write_bytes(data)
+    (tmp_path / "set" / "fine" / "a_r001_c000.png").unlink()
+    (tmp_path / "set" / "rgb" / "old.webp").touch()
+    with pytest.raises(StudyError, match="rgb/a_r000_c001.webp is damaged, rgb/old.webp is not listed, "
+                                         "fine/a_r001_c000.png is missing"):
+        check_set(tmp_path / "set")
+
+
+def test_a_set_opens_as_its_page_says(tmp_path, monkeypatch):
+    """The lines of data/README.md, as they stand there."""
+    page = (REPOSITORY / "data" / "README.md").read_text()
+    lines = page.split("```python\n")[1].split("```")[0]
+    rgb = picture(128, 256)
+    write_field(tmp_path / "a.png", rgb)
+    folder = tmp_path / "data" / "demo" / "PHANTOM" / "patches"
+    index, table = cut_patches(list_sources(tmp_path), folder, **GRID)
+    store_index(index.assign(split="train"), table, folder)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(lines, names)  # noqa: S102
+    assert np.array_equal(names["rgb"], rgb[:64, :128])
+    assert np.array_equal(names["fine"], tissue_mask(rgb[:64, :128], 204))
+    assert names["batch"]["fine"].shape == (4, 1, 64, 128) and names["batch"]["rgb"].shape == (4, 3, 64, 128)
