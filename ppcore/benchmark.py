@@ -1,8 +1,11 @@
 """How long does it take, beside something else and beside what the machine could do?"""
 
 import platform
+import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,24 @@ def markdown(table: pd.DataFrame) -> str:
         lines.append(f"| {row.what}, {row.method} | {row.textbook_s:.3g} s | {row.ours_s:.3g} s | {row.ratio:.2f} "
                      f"[{row.ratio_low:.2f}, {row.ratio_high:.2f}] | {float32} | {row.share_of_peak:.0%} |")
     return "\n".join(lines) + "\n"
+
+
+def in_new_process(call: Callable[[], object]) -> tuple[float, float]:
+    """Wall seconds of a call in a process started for it, and by how many bytes its memory grew at its highest.
+
+    call: anything that pickle can send. The peak is of resident memory, as Linux counts it.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(_measured, call).result()
+
+
+def _measured(call: Callable[[], object]) -> tuple[float, float]:
+    before = _resident("VmRSS")
+    return seconds(call, "cpu"), _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    return 1024 * int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 
 
 def count_flops(call: Callable[[], object]) -> int:

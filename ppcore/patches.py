@@ -11,6 +11,7 @@
 
 import math
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from ppcore.files import atomic, hash_file, remove_parts, write_text
 from ppcore.grid import places_of, spread, surely_glass, why_dropped
 from ppcore.masks import read_mask, tissue_mask, write_mask
 from ppcore.settings import StudyError, warn
-from ppcore.slides import SlideError, open_slide
+from ppcore.slides import Field, SlideError, WholeSlide, open_slide
 
 INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", "tissue_fraction", "rgb_hash",
          "fine_hash")
@@ -79,30 +80,20 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
     return index, table
 
 
-def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int, mpp: float, air_threshold: int,
-             max_air: float, wanted: int, seed: int) -> tuple[list[dict], dict, dict[tuple[int, int], str]]:
+def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int, mpp: float,
+             **how) -> tuple[list[dict], dict, dict[tuple[int, int], str]]:
     """Cut one file. Returns its lines of the index, its line of the table of sources and what became of each place;
     never raises SlideError."""
     row = {"file": source.file.name, "subject": source.subject, "places": 0, **dict.fromkeys(STATES, 0), "skipped": "",
            "remark": ""}
     kept: list[dict] = []
+    states: dict[tuple[int, int], str] = {}
     try:
         slide = open_slide(source.file, mpp)
         row["remark"] = slide.remark
-        places = places_of(slide.size, height, width)
-        if not places:
-            raise SlideError(f"{slide.size[0]} x {slide.size[1]} px is smaller than one patch of {width} x {height} px "
-                             "(width x height): run with a smaller patch_height, patch_width or mpp")
-        overview = slide.overview()
-        glass = set() if overview is None else surely_glass(overview, slide.size, height, width, air_threshold, max_air)
-        states = {place: "glass" if place in glass else "unused" for place in places}
-        for r, c in spread([place for place in places if place not in glass], wanted, seed):
-            if wanted and len(kept) == wanted:
-                break
-            rgb = slide.read(c * width, r * height, width, height)
-            fine = tissue_mask(rgb, air_threshold)
-            states[r, c] = why_dropped(rgb, fine, max_air) or "kept"
-            if states[r, c] != "kept":
+        for (r, c), state, rgb, fine in tiles(slide, height=height, width=width, **how):
+            states[r, c] = state
+            if state != "kept":
                 continue
             patch = f"{name}_r{r:03d}_c{c:03d}"
             write_image(folder / "rgb" / f"{patch}.webp", rgb)
@@ -118,7 +109,33 @@ def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int
             (folder / "fine" / f"{line['patch']}.png").unlink()
         return [], {**row, "skipped": str(error)}, {}
     counts = {state: sum(found == state for found in states.values()) for state in STATES}
-    return sorted(kept, key=lambda line: (line["row"], line["column"])), {**row, "places": len(places), **counts}, states
+    return sorted(kept, key=lambda line: (line["row"], line["column"])), {**row, "places": len(states), **counts}, states
+
+
+def tiles(slide: WholeSlide | Field, *, height: int, width: int, air_threshold: int, max_air: float, wanted: int = 0,
+          seed: int = 0) -> Iterator[tuple[tuple[int, int], str, np.ndarray | None, np.ndarray | None]]:
+    """What becomes of each place (row, column) of a slide's grid: one of STATES, and its image and mask if it was read.
+
+    Arguments as of `cut_patches`. Memory is that of one tile and of `grid.surely_glass`'s overview. Raises `SlideError`
+    for a slide smaller than one patch, and where the file is damaged.
+    """
+    places = places_of(slide.size, height, width)
+    if not places:
+        raise SlideError(f"{slide.size[0]} x {slide.size[1]} px is smaller than one patch of {width} x {height} px "
+                         "(width x height): run with a smaller patch_height, patch_width or mpp")
+    overview = slide.overview()
+    glass = set() if overview is None else surely_glass(overview, slide.size, height, width, air_threshold, max_air)
+    yield from ((place, "glass", None, None) for place in places if place in glass)
+    kept = 0
+    for r, c in spread([place for place in places if place not in glass], wanted, seed):
+        if wanted and kept == wanted:
+            yield (r, c), "unused", None, None
+            continue
+        rgb = slide.read(c * width, r * height, width, height)
+        fine = tissue_mask(rgb, air_threshold)
+        state = why_dropped(rgb, fine, max_air) or "kept"
+        kept += state == "kept"
+        yield (r, c), state, rgb, fine
 
 
 def _unique_names(files: list[Path]) -> list[str]:
