@@ -30,19 +30,20 @@ from ppcore.slides import SlideError, open_slide
 INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", "tissue_fraction", "rgb_hash",
          "fine_hash")
 PLACES = ("file", "row", "column", "state")
-STATES = ("kept", "air", "black", "glass", "unused")  # glass: not read, see `grid.surely_glass`; unused: not wanted
+STATES = ("kept", "air", "black", "ink", "glass", "unused")  # glass: see `grid.surely_glass`; unused: not wanted
 
 
 def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width: int, mpp: float, air_threshold: int,
-                max_air: float, wanted: int = 0, seed: int = 0, strict: bool = False,
+                max_air: float, stain: str = "ihc", wanted: int = 0, seed: int = 0, strict: bool = False,
                 jobs: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cut every source on a grid without overlap, drop what is mostly air or black, store RGB and mask of the rest.
+    """Cut every source on a grid without overlap, drop mostly air, black or ink, store RGB and mask of the rest.
 
     height, width: px. mpp: um per px. air_threshold: gray 0-255 (reading R3). max_air: a patch with a larger air
-    fraction is dropped (section 2.1, R4). wanted: at most so many patches of a file, drawn from `seed` and spread over
-    it; 0: all. A file that cannot be used is skipped, warned of and listed with the reason, or stops the run if
-    `strict`. Returns the index without `split`, and the table of sources; stores `places.csv`, and no `index.csv` yet
-    (see `store_index`). Raises `StudyError` if no patch is left.
+    fraction is dropped (section 2.1, R4). stain: "he" or "ihc"; in IHC fewer inks can be told from tissue (see
+    `grid.ink_share`). wanted: at most so many patches of a file, drawn from `seed` and spread over it; 0: all. A file
+    that cannot be used is skipped, warned of and listed with the reason, or stops the run if `strict`. Returns the index
+    without `split`, and the table of sources; stores `places.csv`, and no `index.csv` yet (see `store_index`). Raises
+    `StudyError` if no patch is left.
     """
     folder = Path(folder)
     shutil.rmtree(folder / "sheets", ignore_errors=True)  # notebook 01 draws them anew
@@ -53,7 +54,7 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
         (folder / name).unlink(missing_ok=True)
     names = _unique_names([source.file for source in sources])
     grid = {"height": height, "width": width, "mpp": mpp, "air_threshold": air_threshold, "max_air": max_air,
-            "wanted": wanted, "seed": seed}
+            "stain": stain, "wanted": wanted, "seed": seed}
     jobs_list = (delayed(_cut_one)(source, name, folder, **grid) for source, name in zip(sources, names))
     # threads: OpenSlide, OpenCV and the WebP encoder work outside Python's lock
     results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(jobs_list)
@@ -75,7 +76,7 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
 
 
 def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int, mpp: float, air_threshold: int,
-             max_air: float, wanted: int, seed: int) -> tuple[list[dict], dict, dict[tuple[int, int], str]]:
+             max_air: float, stain: str, wanted: int, seed: int) -> tuple[list[dict], dict, dict[tuple[int, int], str]]:
     """Cut one file. Returns its lines of the index, its line of the table of sources and what became of each place;
     never raises SlideError."""
     row = {"file": source.file.name, "subject": source.subject, "places": 0, **dict.fromkeys(STATES, 0), "skipped": ""}
@@ -94,7 +95,7 @@ def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int
                 break
             rgb = slide.read(c * width, r * height, width, height)
             fine = tissue_mask(rgb, air_threshold)
-            states[r, c] = why_dropped(rgb, fine, max_air) or "kept"
+            states[r, c] = why_dropped(rgb, fine, max_air, stain) or "kept"
             if states[r, c] != "kept":
                 continue
             patch = f"{name}_r{r:03d}_c{c:03d}"
@@ -126,8 +127,8 @@ def _why_empty(table: pd.DataFrame, max_air: float, air_threshold: int) -> str:
         return (f"none of the {len(table)} files could be used; the first, {skipped['file'].iloc[0]}: "
                 f"{skipped['skipped'].iloc[0]}")
     return (f"no patch is left: all {table['places'].sum()} places of {len(table) - len(skipped)} files are more than "
-            f"{max_air:.0%} air at the threshold {air_threshold} (gray above it is air), or black. Is the stain right "
-            "(--stain he|ihc)? Else run with a larger -p air_threshold=... or max_air=...")
+            f"{max_air:.0%} air at the threshold {air_threshold} (gray above it is air), black, or ink. Is the stain "
+            "right (--stain he|ihc)? Else run with a larger -p air_threshold=... or max_air=...")
 
 
 def split_patches(index: pd.DataFrame, test_fraction: float, seed: int, how: str = "auto") -> pd.DataFrame:
