@@ -72,8 +72,8 @@ def ink_share(rgb: np.ndarray, stain: str) -> float:
     - absorbs all colours alike, and much of them: black pens. Melanin is brown, and folds are as coloured as tissue.
 
     Not found: red pens (blood is as red), violet and navy (haematoxylin), blue and teal in IHC; often not: ink over
-    dense eosin, pale ink over tissue. Limits lie between real patches and strokes painted over
-    them, for no real marks were at hand: in H&E a quarter of no real patch absorbs red more than green at all.
+    dense eosin, pale ink over tissue. The limits lie between real patches and strokes painted over them, for no real
+    marks were at hand; in H&E, no real patch absorbs red more than green in a quarter of its cells.
     """
     cells = cv2.resize(rgb, (max(1, 16 * rgb.shape[1] // rgb.shape[0]), 16), interpolation=cv2.INTER_AREA)
     density = -np.log10(np.maximum(cells, 1) / 255)

@@ -41,9 +41,9 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
     height, width: px. mpp: um per px. air_threshold: gray 0-255 (reading R3). max_air: a patch with a larger air
     fraction is dropped (section 2.1, R4). stain: "he" or "ihc"; in IHC fewer inks can be told from tissue (see
     `grid.ink_share`). wanted: at most so many patches of a file, drawn from `seed` and spread over it; 0: all. A file
-    that cannot be used is skipped, warned of and listed with the reason, or stops the run if `strict`. Returns the index
-    without `split`, and the table of sources; stores `places.csv`, and no `index.csv` yet (see `store_index`). Raises
-    `StudyError` if no patch is left.
+    that cannot be used is skipped, warned of and listed with the reason, or stops the run if `strict`. Returns the
+    index without `split`, and the table of sources; stores `places.csv`, and no `index.csv` yet (see `store_index`).
+    Raises `StudyError` if no patch is left.
     """
     folder = Path(folder)
     shutil.rmtree(folder / "sheets", ignore_errors=True)  # notebook 01 draws them anew
