@@ -22,9 +22,10 @@ ADDED, REMOVED = np.array([86, 180, 233], np.uint8), np.array([213, 94, 0], np.u
 COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "pix2pix": "#0072B2", "CycleGAN": "#009E73",
            "DCGAN": "#CC79A7", "DEPAS": "#D55E00", "train": "#56B4E9", "test": "#D55E00"}
 
-DROPPED = {"air": "mostly air", "black": "black", "glass": "glass, not read", "unused": "not used", "gap": "gap"}
+DROPPED = {"air": "mostly air", "black": "black", "ink": "ink", "glass": "glass, not read", "unused": "not used",
+           "gap": "gap"}
 FRAMES = {"kept": "#0072B2", "train": COLOURS["train"], "test": COLOURS["test"], "air": "0.55", "glass": "0.8",
-          "black": "#000000", "unused": "#E69F00", "gap": "#CC79A7"}
+          "black": "#000000", "ink": "#009E73", "unused": "#E69F00", "gap": "#CC79A7"}
 
 
 def use_style() -> None:

@@ -32,20 +32,21 @@ from ppcore.slides import Field, SlideError, WholeSlide, open_slide
 INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", "tissue_fraction", "rgb_hash",
          "fine_hash")
 PLACES = ("file", "row", "column", "state")
-STATES = ("kept", "air", "black", "glass", "unused")  # glass: not read, see `grid.surely_glass`; unused: not wanted
+STATES = ("kept", "air", "black", "ink", "glass", "unused")  # glass: see `grid.surely_glass`; unused: not wanted
 
 
 def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width: int, mpp: float, air_threshold: int,
-                max_air: float, wanted: int = 0, seed: int = 0, strict: bool = False,
+                max_air: float, stain: str, max_ink: float = 0.25, wanted: int = 0, seed: int = 0, strict: bool = False,
                 jobs: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cut every source on a grid without overlap, drop what is mostly air or black, store RGB and mask of the rest.
+    """Cut every source on a grid without overlap, drop mostly air, black or ink, store RGB and mask of the rest.
 
     height, width: px. mpp: um per px. air_threshold: gray 0-255 (reading R3). max_air: a patch with a larger air
-    fraction is dropped (section 2.1, R4). wanted: at most so many patches of a file, drawn from `seed` and spread over
-    it; 0: all. A file that cannot be used is skipped, warned of and listed with the reason, or stops the run if
-    `strict`. jobs: slides cut at once, or as many as a cluster's workers take (`ppcore.cluster`). Returns the index
-    without `split`, and the table of sources; stores `places.csv`, and no `index.csv` yet (see `store_index`). Raises
-    `StudyError` if no patch is left.
+    fraction is dropped (section 2.1, R4). stain: "he" or "ihc"; in IHC fewer inks can be told from tissue (see
+    `grid.ink_share`). max_ink: a patch with a larger share of pen ink is dropped. wanted: at most so many patches of a
+    file, drawn from `seed` and spread over it; 0: all. A file that cannot be used is skipped, warned of and listed with
+    the reason, or stops the run if `strict`. jobs: slides cut at once, or as many as a cluster's workers take
+    (`ppcore.cluster`). Returns the index without `split`, and the table of sources; stores `places.csv`, and no
+    `index.csv` yet (see `store_index`). Raises `StudyError` if no patch is left.
     """
     folder = Path(folder)
     shutil.rmtree(folder / "sheets", ignore_errors=True)  # notebook 01 draws them anew
@@ -56,7 +57,7 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
         (folder / name).unlink(missing_ok=True)
     names = _unique_names([source.file for source in sources])
     grid = {"height": height, "width": width, "mpp": mpp, "air_threshold": air_threshold, "max_air": max_air,
-            "wanted": wanted, "seed": seed}
+            "stain": stain, "max_ink": max_ink, "wanted": wanted, "seed": seed}
     tasks = (delayed(_cut_one)(source, name, folder, **grid) for source, name in zip(sources, names))
     index, table, places = [], [], []
     with workers(jobs, folder, *{source.file.parent for source in sources}) as how:
@@ -112,8 +113,8 @@ def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int
     return sorted(kept, key=lambda line: (line["row"], line["column"])), {**row, "places": len(states), **counts}, states
 
 
-def tiles(slide: WholeSlide | Field, *, height: int, width: int, air_threshold: int, max_air: float, wanted: int = 0,
-          seed: int = 0) -> Iterator[tuple[tuple[int, int], str, np.ndarray | None, np.ndarray | None]]:
+def tiles(slide: WholeSlide | Field, *, height: int, width: int, air_threshold: int, max_air: float, stain: str,
+          max_ink: float, wanted: int = 0, seed: int = 0) -> Iterator[tuple[tuple[int, int], str, np.ndarray | None, np.ndarray | None]]:
     """What becomes of each place (row, column) of a slide's grid: one of STATES, and its image and mask if it was read.
 
     Arguments as of `cut_patches`. Memory is that of one tile and of `grid.surely_glass`'s overview. Raises `SlideError`
@@ -133,7 +134,7 @@ def tiles(slide: WholeSlide | Field, *, height: int, width: int, air_threshold: 
             continue
         rgb = slide.read(c * width, r * height, width, height)
         fine = tissue_mask(rgb, air_threshold)
-        state = why_dropped(rgb, fine, max_air) or "kept"
+        state = why_dropped(rgb, fine, max_air, stain, max_ink) or "kept"
         kept += state == "kept"
         yield (r, c), state, rgb, fine
 
@@ -150,8 +151,8 @@ def _why_empty(table: pd.DataFrame, max_air: float, air_threshold: int) -> str:
         return (f"none of the {len(table)} files could be used; the first, {skipped['file'].iloc[0]}: "
                 f"{skipped['skipped'].iloc[0]}")
     return (f"no patch is left: all {table['places'].sum()} places of {len(table) - len(skipped)} files are more than "
-            f"{max_air:.0%} air at the threshold {air_threshold} (gray above it is air), or black. Is the stain right "
-            "(--stain he|ihc)? Else run with a larger -p air_threshold=... or max_air=...")
+            f"{max_air:.0%} air at the threshold {air_threshold} (gray above it is air), black, or ink. Is the stain "
+            "right (--stain he|ihc)? Else run with a larger -p air_threshold=... or max_air=...")
 
 
 def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path) -> None:

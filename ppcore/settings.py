@@ -49,6 +49,7 @@ class Settings(BaseModel):
     patch_height: int = Field(512, ge=32, le=4096, description="px (section 2.1)")
     patch_width: int = Field(1024, ge=32, le=4096, description="px (section 2.1)")
     max_air: float = Field(0.85, ge=0.0, le=1.0, description="a patch with a larger share of air is dropped (R4)")
+    max_ink: float = Field(0.25, ge=0.0, le=1.0, description="likewise of pen ink, as far as it is found; 1: keep all")
     patches_per_slide: int = Field(0, ge=0, le=100_000, description="at most, spread over the slide; 0: all (R2)")
     test_fraction: float = Field(0.15, gt=0.0, lt=1.0, description="share of patches for the test, by subject (R5)")
     test_patches: int = Field(0, ge=0, description="wanted for the test; 0: test_fraction (Table 1, R5)")

@@ -1,19 +1,28 @@
-"""Is nothing lost by looking before reading, does a sample lie all over the slide, and is black no tissue?"""
+"""Is nothing lost by looking before reading, does a sample lie all over the slide, and are black and ink no tissue?"""
 
+from functools import cache
+
+import cv2
 import numpy as np
 import openslide
 import pytest
 
 from ppcore import slides
 from ppcore.cohorts import list_sources
-from ppcore.grid import places_of, spread, surely_glass, why_dropped
-from ppcore.patches import cut_patches
-from ppcore.settings import REPOSITORY
+from ppcore.grid import ink_share, places_of, spread, surely_glass, why_dropped
+from ppcore.masks import tissue_mask
+from ppcore.patches import cut_patches, read_image
+from ppcore.phantom import GLASS, Phantom, draw_slide
+from ppcore.settings import AIR_THRESHOLD, REPOSITORY
 from ppcore.slides import WholeSlide, open_slide
 from ppcore.tests.test_slides import write_slide
 
-GRID = dict(height=64, width=128, mpp=1.0, air_threshold=204, max_air=0.85)
-CMU = REPOSITORY.parent / "shared" / "histology" / "slides" / "CMU-1-Small-Region.svs"
+GRID = dict(height=64, width=128, mpp=1.0, air_threshold=204, max_air=0.85, stain="he")
+HISTOLOGY = REPOSITORY.parent / "shared" / "histology"
+CMU = HISTOLOGY / "slides" / "CMU-1-Small-Region.svs"
+# Ink on glass, RGB: bounds to which public filters of pen marks on TCGA's slides were tuned (CODAIT, deep-histopath)
+BLUE, DARK_BLUE, GREEN, TEAL = (60, 120, 190), (30, 65, 130), (45, 115, 100), (70, 110, 110)
+BLACK, GRAY, VIVID_GREEN = (60, 60, 65), (80, 80, 85), (20, 160, 90)  # ours
 
 
 def sparse_slide(share: float) -> np.ndarray:
@@ -65,16 +74,80 @@ def test_a_wanted_number_is_kept_and_the_rest_said_to_be_unused(tmp_path):
     again, _ = cut_patches(list_sources(tmp_path), tmp_path / "again", **GRID, wanted=5, seed=3)
     assert len(index) == table["kept"].iloc[0] == 5 and table["unused"].iloc[0] > 0
     assert index.equals(again) and index["patch"].is_monotonic_increasing
-    assert table[["kept", "air", "black", "glass", "unused"]].iloc[0].sum() == 32
+    assert table[["kept", "air", "black", "ink", "glass", "unused"]].iloc[0].sum() == 32
 
 
 def test_a_black_border_is_no_tissue_and_a_dark_nucleus_is():
-    rgb, fine = np.full((10, 10, 3), 180, np.uint8), np.ones((10, 10), np.uint8)
+    rgb, fine = np.full((10, 10, 3), (210, 150, 190), np.uint8), np.ones((10, 10), np.uint8)
     rgb[:, :2] = (45, 20, 70)  # haematoxylin, as dark as it comes
-    assert why_dropped(rgb, fine, 0.85) == ""
+    assert why_dropped(rgb, fine, 0.85, "he") == ""
     rgb[:, 2:5] = 12
-    assert why_dropped(rgb, fine, 0.85) == "black"
-    assert why_dropped(rgb, fine * 0, 0.85) == "air"
+    assert why_dropped(rgb, fine, 0.85, "he") == "black"
+    assert why_dropped(rgb, fine * 0, 0.85, "he") == "air"
+
+
+def with_stroke(rgb: np.ndarray, ink: tuple[int, int, int], seed: int) -> np.ndarray:
+    """A patch (H, W, 3) uint8, half of it under a pen's stroke: a filter over what lies below (Beer and Lambert), of
+    uneven density, with streaks along it, out of focus."""
+    draws, (height, width) = np.random.default_rng(seed), rgb.shape[:2]
+    turn = draws.uniform(0, np.pi)
+    row, column = np.mgrid[:height, :width] / height
+    across = np.cos(turn) * column + np.sin(turn) * row
+    low, high = np.quantile(across, np.array([0, 0.5]) + draws.uniform(0, 0.5))
+    cloud = cv2.resize(draws.normal(1, 0.2, (4, 8)), (width, height), interpolation=cv2.INTER_CUBIC)
+    streaks = np.interp(across, np.linspace(-2, 3, 500), draws.normal(0, 0.2, 500))
+    density = (cloud + streaks).clip(0.2) * (across > low) * (across < high)
+    density = cv2.GaussianBlur(density, (0, 0), height / 128)
+    return (rgb * (np.array(ink) / 255) ** density[..., None]).round().astype(np.uint8)
+
+
+@cache
+def phantom_patches(stain: str) -> list[np.ndarray]:
+    """Patches of 256 x 512 px at 1 um per px of two drawn slides that are no air."""
+    slides = [draw_slide(Phantom(stain=stain, mpp=1.0), number) for number in (2, 4)]
+    patches = [slide[row * 256:(row + 1) * 256, column * 512:(column + 1) * 512] for slide in slides
+               for row, column in places_of(slide.shape[1::-1], 256, 512)]
+    return [rgb for rgb in patches if tissue_mask(rgb, AIR_THRESHOLD[stain]).mean() > 0.15]
+
+
+@pytest.mark.parametrize("stain, ink", [("he", BLUE), ("he", DARK_BLUE), ("he", GREEN), ("he", TEAL), ("he", BLACK),
+                                        ("he", GRAY), ("ihc", VIVID_GREEN), ("ihc", BLACK), ("ihc", GRAY)])
+def test_a_pens_stroke_over_half_of_a_patch_is_ink_on_glass_and_on_tissue(stain, ink):
+    glass = np.full((256, 512, 3), GLASS[stain], np.uint8)
+    for seed, rgb in enumerate([glass, glass, *phantom_patches(stain)[::4]]):
+        marked = with_stroke(rgb, ink, seed)
+        assert why_dropped(marked, tissue_mask(marked, AIR_THRESHOLD[stain]), 0.85, stain) == "ink", seed
+        assert ink_share(rgb, stain) < 0.01
+
+
+@pytest.mark.parametrize("stain", ["he", "ihc"])
+def test_drawn_tissue_is_no_ink(stain):
+    patches = phantom_patches(stain)
+    assert len(patches) > 20 and max(ink_share(rgb, stain) for rgb in patches) < 0.05
+
+
+def test_a_cut_tells_ink_by_the_stain_and_counts_it(tmp_path):
+    """Blue: a pen's in H&E; in IHC it may be haematoxylin. The stroke is all over the second place."""
+    rgb = np.full((64, 256, 3), (210, 150, 190), np.uint8)
+    rgb[:, 128:] = BLUE
+    write_slide(tmp_path / "s.tif", rgb, mpp=1.0)
+    for stain, kept, ink in (("he", 1, 1), ("ihc", 2, 0)):
+        index, table = cut_patches(list_sources(tmp_path), tmp_path / stain, **{**GRID, "stain": stain})
+        assert table[["places", "kept", "ink"]].iloc[0].tolist() == [2, kept, ink] and len(index) == kept
+
+
+@pytest.mark.parametrize("cohort, stain, step", [("BONE", "he", 2), ("KI67", "ihc", 1), ("WHOLEMOUNT", "he", 6)])
+def test_no_real_patch_is_ink(cohort, stain, step):
+    """At the size it has, and shrunk by 2; patches of 256 x 512 px."""
+    fields = sorted((HISTOLOGY / cohort).glob("*.jpg"))[::step]
+    if not fields:
+        pytest.skip(f"{cohort} is not here")
+    for field in fields:
+        whole = read_image(field)
+        for rgb in (whole, cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)):
+            for row, column in places_of(rgb.shape[1::-1], 256, 512):
+                patch = rgb[row * 256:(row + 1) * 256, column * 512:(column + 1) * 512]
+                assert ink_share(patch, stain) <= 0.2, (field.name, row, column)
 
 
 def test_a_whole_level_is_read_in_strips_as_in_one_piece(tmp_path, monkeypatch):

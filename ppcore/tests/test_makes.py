@@ -11,7 +11,7 @@ from ppcore.phantom import Phantom, draw_slide
 from ppcore.slides import open_slide
 from ppcore.tests.test_slides import write_pyramid, write_slide
 
-GRID = dict(height=64, width=128, air_threshold=204, max_air=0.85)
+GRID = dict(height=64, width=128, air_threshold=204, max_air=0.85, stain="he")
 MAKES = {  # how it is written, and how far a gray level may be off on average
     "jpeg": (dict(levels=3, compression="jpeg", compressionargs={"level": 90}), 3.0),
     "deflate": (dict(levels=3, compression="deflate"), 0.5),
