@@ -76,6 +76,16 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def slides_markdown(table: pd.DataFrame) -> str:
+    """The rows of a stored benchmark of slides, as README shows them."""
+    lines = ["| what | case | measured |", "|---|---|---|"]
+    for row in table.itertuples():
+        number = "{:.0%}" if row.unit == "of its rate" else "{:.3g}"
+        spread = "" if np.isnan(row.low) else f" [{number.format(row.low)}, {number.format(row.high)}]"
+        lines.append(f"| {row.what} | {row.case} | {number.format(row.value)}{spread} {row.unit} |")
+    return "\n".join(lines) + "\n"
+
+
 def in_new_process(call: Callable[[], object]) -> tuple[float, float]:
     """Wall seconds of a call in a process started for it, and by how many bytes its memory grew at its highest.
 

@@ -214,6 +214,31 @@ def ratio_bars(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def slides_speed(table: pd.DataFrame, cost: pd.DataFrame) -> Figure:
+    """Left: rate of cutting beside a bare OpenSlide loop. Middle and right: seconds and memory against slides.
+
+    table: columns what, case, value, low, high, unit. cost: columns slides, seconds, MiB.
+    """
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.2))
+    shares = table[table["unit"] == "of its rate"]
+    for number, (what, group) in enumerate(shares.groupby("what")):
+        places = np.arange(len(group)) + 0.4 * number
+        left.bar(places, group["value"], yerr=[group["value"] - group["low"], group["high"] - group["value"]], width=0.38,
+                 color=(COLOURS["pix2pix"], COLOURS["COPY"])[number], ecolor="0.3", label=what.split()[1].rstrip(","))
+    left.axhline(1, color="0.4", linewidth=0.8)
+    left.set(xticks=np.arange(len(group)) + 0.2, xticklabels=group["case"], ylabel="rate / rate of a bare loop",
+             ylim=(0, 1.35))
+    left.legend(loc="upper center", ncols=2)
+    for axis, column, unit in ((middle, "seconds", "time (s)"), (right, "MiB", "memory above the start (MiB)")):
+        axis.plot(cost["slides"], cost[column], "o", color=COLOURS["pix2pix"])
+        axis.set(xlabel="slides", ylabel=unit, xlim=(0, None), ylim=(0, 1.25 * cost[column].max()))
+    slope = (cost["slides"] * cost["seconds"]).sum() / (cost["slides"] ** 2).sum()
+    middle.plot([0, cost["slides"].max()], [0, slope * cost["slides"].max()], color="0.6", linewidth=0.8, zorder=0,
+                label=f"{slope:.2g} s a slide")
+    middle.legend(loc="upper left")
+    return figure
+
+
 def save_picture(picture: np.ndarray, path: str | Path) -> None:
     """Store an RGB picture (H, W, 3) uint8 as PNG, pixel by pixel, atomically."""
     with atomic(path) as temporary:

@@ -125,14 +125,16 @@ class Settings(BaseModel):
     diversity_conditions: int = Field(100, ge=1, description="outlines the diversity is averaged over")
     inception_weights: str = Field("", description="the original FID weights, a local file (R26)")
 
-    # 10: benchmark
+    # 10, 11: benchmarks
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
     benchmark_height: int = Field(512, ge=32, le=4096, description="px")
     benchmark_width: int = Field(1024, ge=32, le=4096, description="px")
     benchmark_ngf: int = Field(64, ge=2, le=256, description="first width of all networks")
     benchmark_levels: int = Field(8, ge=3, le=10, description="of the U-Net")
     benchmark_downs: int = Field(4, ge=1, le=6, description="of pix2pixHD's generator")
-    benchmark_repeats: int = Field(3, ge=1, description="timed rounds; generation takes twice as many")
+    benchmark_repeats: int = Field(3, ge=1, description="timed rounds; generation and tiles take twice as many")
+    benchmark_slides: int = Field(200, ge=8, le=1000, description="phantom slides cut in one run")
+    benchmark_slide_um: float = Field(4096.0, ge=1024, le=40000, description="um, side of the slide whose tiles are timed")
 
     @model_validator(mode="after")
     def _patch_fits_the_networks(self) -> "Settings":

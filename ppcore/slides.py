@@ -26,19 +26,19 @@ class WholeSlide:
 
     def __init__(self, path: Path, mpp: float) -> None:
         try:
-            self._slide = openslide.OpenSlide(path)
+            self.openslide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
             raise SlideError(f"OpenSlide cannot open it ({error}): copy the file again or remove it") from error
-        self.native_mpp, self.remark = _resolution(self._slide.properties)
+        self.native_mpp, self.remark = _resolution(self.openslide.properties)
         scale = 1.0 if math.isnan(self.native_mpp) else mpp / self.native_mpp
         if scale < 0.95:
             raise SlideError(f"its finest level has {self.native_mpp:.3g} um/px, coarser than the wanted {mpp:.3g}: "
                              f"run with -p mpp={self.native_mpp:.3g} or more")
         self.scale = 1.0 if scale < 1.05 else scale  # level-0 px per px of a tile
         self.mpp = self.native_mpp * self.scale
-        self._level = self._slide.get_best_level_for_downsample(self.scale * 1.001)
-        self._factor = _whole_factor(self._slide, self._level)
-        width, height = self._slide.dimensions
+        self._level = self.openslide.get_best_level_for_downsample(self.scale * 1.001)
+        self._factor = _whole_factor(self.openslide, self._level)
+        width, height = self.openslide.dimensions
         self.size = int(width / self.scale), int(height / self.scale)
 
     def read(self, x: int, y: int, width: int, height: int) -> np.ndarray:
@@ -47,40 +47,45 @@ class WholeSlide:
         Returns (height, width, 3) uint8 RGB; what the slide leaves transparent (unscanned) is white. Raises
         `SlideError` where the file is damaged.
         """
-        step = self.scale / self._factor
-        # OpenSlide finds a corner on a level by its own ratio of the sizes, so it gets one that leads to the right px
-        own = step * self._slide.level_downsamples[self._level]
         try:
-            rgba = np.asarray(self._slide.read_region((round(x * own), round(y * own)), self._level,
-                                                      (round(width * step), round(height * step))))
+            rgba = np.asarray(self.openslide.read_region(*self.box(x, y, width, height)))
         except openslide.OpenSlideError as error:
             raise SlideError(f"damaged near x={x}, y={y} ({error}): copy the file again or remove it") from error
         return _on_white(rgba, width, height)
 
+    def box(self, x: int, y: int, width: int, height: int) -> tuple[tuple[int, int], int, tuple[int, int]]:
+        """The arguments of OpenSlide's `read_region` for a tile: corner (px of level 0), level, size (px of the level).
+
+        OpenSlide finds a corner on a level by its own ratio of the sizes, so it gets one that leads to the right px.
+        """
+        step = self.scale / self._factor
+        own = step * self.openslide.level_downsamples[self._level]
+        return (round(x * own), round(y * own)), self._level, (round(width * step), round(height * step))
+
     def overview(self) -> np.ndarray | None:
         """The whole slide at its coarsest level, (H, W, 3) uint8 RGB; None where that is too large to be quickly read."""
-        width, height = self._slide.level_dimensions[-1]
+        width, height = self.openslide.level_dimensions[-1]
         if width * height > OVERVIEW_PX:
             return None
-        return self._whole_level(self._slide.level_count - 1)
+        return self._whole_level(self.openslide.level_count - 1)
 
     def thumbnail(self, longest: int = 1024) -> np.ndarray:
         """The whole slide, (H, W, 3) uint8 RGB, with `longest` px on its longer side."""
-        factor = longest / max(self._slide.dimensions)
-        size = tuple(max(1, round(side * factor)) for side in self._slide.dimensions)
-        level = self._slide.get_best_level_for_downsample(1 / factor)
+        factor = longest / max(self.openslide.dimensions)
+        size = tuple(max(1, round(side * factor)) for side in self.openslide.dimensions)
+        level = self.openslide.get_best_level_for_downsample(1 / factor)
         return cv2.resize(self._whole_level(level), size, interpolation=cv2.INTER_AREA)
 
     def _whole_level(self, level: int) -> np.ndarray:
         """A level, averaged down further where it has more than `OVERVIEW_PX` px; read strip by strip, so that memory
         stays bounded."""
-        width, height = self._slide.level_dimensions[level]
+        width, height = self.openslide.level_dimensions[level]
         shrink = max(1, math.ceil(math.sqrt(width * height / OVERVIEW_PX)))
         strips, rows = [], max(1, 2**22 // width // shrink) * shrink
         for top in range(0, height, rows):
-            corner = 0, round(top * self._slide.level_downsamples[level])
+            corner = 0, round(top * self.openslide.level_downsamples[level])
             try:
-                strip = np.asarray(self._slide.read_region(corner, level, (width, min(rows, height - top))))
+                strip = np.asarray(self.openslide.read_region(corner, level, (width, min(rows, height - top))))
             except openslide.OpenSlideError as error:
                 raise SlideError(f"damaged near y={corner[1]} ({error}): copy the file again or remove it") from error
             strips.append(_on_white(strip, max(1, width // shrink), max(1, len(strip) // shrink)))
