@@ -20,7 +20,7 @@ from joblib import Parallel, delayed
 from PIL import Image
 from tqdm import tqdm
 
-from ppcore.cohorts import Source
+from ppcore.cohorts import TABLE_1, Source
 from ppcore.files import atomic, hash_file, write_text
 from ppcore.grid import places_of, spread, surely_glass, why_dropped
 from ppcore.masks import read_mask, tissue_mask, write_mask
@@ -203,13 +203,24 @@ def load_places(folder: str | Path, index: pd.DataFrame) -> pd.DataFrame:
 def table_1(index: pd.DataFrame, height: int, width: int, stain: str) -> pd.DataFrame:
     """Table 1 of the paper for this cohort: parameter and value, one a row."""
     counts = index["split"].value_counts()
-    mpp = index["mpp"].mean()
-    return pd.DataFrame({
-        "parameter": ["# of slides", "# of participants", "# of train patches", "# of test patches", "Patch size",
-                      "um per pixel", "Staining method"],
-        "value": [str(index["file"].nunique()), str(index["subject"].nunique()), f"{counts.get('train', 0):,}",
-                  f"{counts.get('test', 0):,}", f"{height} x {width}",
-                  "not stated" if math.isnan(mpp) else f"{mpp:.2f}", {"he": "H&E", "ihc": "IHC"}[stain]]})
+    values = _table_1_values(index["file"].nunique(), index["subject"].nunique(), counts.get("train", 0),
+                             counts.get("test", 0), height=height, width=width, stain=stain, mpp=index["mpp"].mean())
+    return pd.DataFrame(values.items(), columns=["parameter", "value"])
+
+
+def table_1_beside(index: pd.DataFrame, height: int, width: int, stain: str, cohort: str) -> pd.DataFrame:
+    """`table_1` in a column named `cohort`, and beside it the paper's four; a row a parameter."""
+    ours = table_1(index, height, width, stain).set_index("parameter")["value"]
+    papers = {f"paper's {name}": _table_1_values(**column, height=512, width=1024) for name, column in TABLE_1.items()}
+    return pd.DataFrame({cohort: ours} | papers)
+
+
+def _table_1_values(slides: int, participants: int, train: int, test: int, *, height: int, width: int, stain: str,
+                    mpp: float = math.nan) -> dict[str, str]:
+    return {"# of slides": str(slides), "# of participants": str(participants), "# of train patches": f"{train:,}",
+            "# of test patches": f"{test:,}", "Patch size": f"{height} x {width}",
+            "um per pixel": "not stated" if math.isnan(mpp) else f"{mpp:.2f}",
+            "Staining method": {"he": "H&E", "ihc": "IHC"}[stain]}
 
 
 class PatchDataset(torch.utils.data.Dataset):
