@@ -69,4 +69,4 @@ def connected(address: str) -> Iterator[Any]:
 
 def _seen(folders: list[str]) -> tuple[dict[str, str], list[str]]:
     """The study's code as this process has it, and the folders that it does not see."""
-    return code_hashes("from ppcore import patches"), [folder for folder in folders if not Path(folder).is_dir()]
+    return code_hashes("from ppcore import cut"), [folder for folder in folders if not Path(folder).is_dir()]

@@ -10,6 +10,12 @@ from ppcore.settings import StudyError, data_folder, home, warn
 
 EMBEDDED = {"PHANTOM": "he", "PHANTOM-IHC": "ihc"}  # drawn by ppcore.phantom
 TCGA = {"PRAD": "TCGA-PRAD", "SKCM": "TCGA-SKCM", "LUSC": "TCGA-LUSC"}  # H&E; ppcore.tcga loads them
+TABLE_1 = {  # of the paper, which states no um per pixel; every patch is 512 x 1024 px
+    "PRAD": {"slides": 50, "participants": 50, "train": 5983, "test": 1000, "stain": "he"},
+    "SKCM": {"slides": 50, "participants": 50, "train": 5759, "test": 1000, "stain": "he"},
+    "LUSC": {"slides": 50, "participants": 50, "train": 5559, "test": 1000, "stain": "he"},
+    "NSCLC": {"slides": 55, "participants": 4, "train": 4000, "test": 1500, "stain": "ihc"},
+}
 SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide",
             ".png", ".jpg", ".jpeg")
 

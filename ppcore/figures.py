@@ -4,6 +4,7 @@ Every function draws into a new figure and returns it; `save` stores it. Colours
 with a colour-vision deficiency can tell apart. A mask is drawn with tissue dark on white.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,9 +24,9 @@ COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "pix2p
            "DCGAN": "#CC79A7", "DEPAS": "#D55E00", "train": "#56B4E9", "test": "#D55E00"}
 
 DROPPED = {"air": "mostly air", "black": "black", "ink": "ink", "glass": "glass, not read", "unused": "not used",
-           "gap": "gap"}
+           "gap": "gap", "spare": "spare"}
 FRAMES = {"kept": "#0072B2", "train": COLOURS["train"], "test": COLOURS["test"], "air": "0.55", "glass": "0.8",
-          "black": "#000000", "ink": "#009E73", "unused": "#E69F00", "gap": "#CC79A7"}
+          "black": "#000000", "ink": "#009E73", "unused": "#E69F00", "gap": "#CC79A7", "spare": "#F0E442"}
 
 
 def use_style() -> None:
@@ -118,14 +119,74 @@ def slide_grids(slides: Sequence, places: Sequence[pd.DataFrame], names: Sequenc
     return figure
 
 
-def fraction_histogram(index: pd.DataFrame) -> Figure:
-    """Tissue fraction of the patches, train and test, each scaled to its own number."""
+def fraction_histogram(index: pd.DataFrame, ks: float = math.nan) -> Figure:
+    """Tissue fraction of the patches, train and test, each scaled to its own number.
+
+    ks: between the two, for the title, as `ppcore.quality.split_ks` gives it; nan: no title.
+    """
     figure, axis = plt.subplots(figsize=(7, 2.8))
-    for split, group in index[index["split"] != "gap"].groupby("split"):
+    for split, group in index[index["split"].isin(("train", "test"))].groupby("split"):
         axis.hist(group["tissue_fraction"], bins=np.linspace(0, 1, 26), density=True, histtype="step", linewidth=1.8,
                   color=COLOURS[split], label=f"{split} (n = {len(group)})")
     axis.set(xlabel="tissue fraction of a patch", ylabel="density", xlim=(0, 1))
+    if not math.isnan(ks):
+        axis.set_title(f"KS between train and test: {ks:.3f}")
     axis.legend(loc="upper left")
+    return figure
+
+
+def threshold_panels(table: pd.DataFrame) -> Figure:
+    """Left: tissue fraction at the shifted thresholds against that in use. Right: IoU of the masks, cumulative.
+
+    table: as `ppcore.quality.threshold_sensitivity` returns.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6))
+    sides = {"lower": ("o", COLOURS["pix2pix"]), "upper": ("^", COLOURS["DEPAS"])}
+    for side, (marker, colour) in sides.items():
+        level = f"threshold {table[side].iloc[0]}"
+        left.plot(table["fraction"], table[f"fraction_{side}"], marker, markersize=4, alpha=0.6, color=colour,
+                  markeredgewidth=0, label=level)
+        right.ecdf(table[f"iou_{side}"], color=colour, linewidth=1.8, linestyle="-" if side == "lower" else "--",
+                   label=f"{level}, median {table[f'iou_{side}'].median():.3f}")
+    left.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+    used = table["threshold"].iloc[0]
+    left.set(xlabel=f"tissue fraction at threshold {used}", ylabel="tissue fraction, shifted", xlim=(0, 1.02),
+             ylim=(0, 1.02), title=f"{len(table)} patches")
+    least = min(0.9, table[["iou_lower", "iou_upper"]].min(axis=None))
+    right.set(xlabel=f"IoU with the mask at threshold {used}", ylabel="share of patches", xlim=(least - 0.02, 1.005),
+              title="agreement of masks")
+    for axis in (left, right):
+        axis.legend(loc="upper left")
+    return figure
+
+
+def stain_scatter(table: pd.DataFrame, least: float) -> Figure:
+    """Pink share of the tissue against brown share, a dot a file; words say which stain lies where.
+
+    table: as `ppcore.quality.stain_check` returns. least: its LEAST_SHARE. The shares span decades: the axes are linear
+    up to a tenth of `least` and logarithmic above.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 5))
+    stated = table["stated"].iloc[0]
+    axis.fill([0, least, 1, 0], [least, least, 1, 1], color=COLOURS["DCGAN"], alpha=0.15, linewidth=0)
+    axis.fill([least, least, 1, 1], [0, least, 1, 0], color=COLOURS["COPY"], alpha=0.2, linewidth=0)
+    words = {"he": (0.03, 0.58, "left", "bottom", "like H&E: pink exceeds brown"),  # where few dots are to be expected
+             "ihc": (0.97, 0.4, "right", "center", "like IHC:\nbrown exceeds pink"),
+             "neither": (0.03, 0.53, "left", "top", "neither: haematoxylin alone,\nas in IHC without antigen")}
+    for stain, (x, y, across, down, text) in words.items():
+        axis.text(x, y, text + "\n(the stated stain)" * (stain == stated), transform=axis.transAxes, ha=across, va=down,
+                  fontsize="small", weight="bold" if stain == stated else "normal", color="0.25")
+    for doubtful, group in table.groupby("doubtful"):
+        axis.plot(group["brown"], group["pink"], "X" if doubtful else "o", markersize=9 if doubtful else 6, alpha=0.8,
+                  color=COLOURS["DEPAS" if doubtful else "pix2pix"], markeredgecolor="white", markeredgewidth=0.5,
+                  clip_on=False, zorder=3, label=f"{'doubtful' if doubtful else 'as stated'} (n = {len(group)})")
+    ticks = [0, least / 10, least, 10 * least, 1]
+    labels = [f"{tick:.1%}" if 0 < tick < least else f"{tick:.0%}" for tick in ticks]
+    for which, name in (("x", "brown"), ("y", "pink")):
+        axis.set(**{f"{which}label": f"{name} share of the tissue", f"{which}lim": (0, 1)})
+        getattr(axis, f"set_{which}scale")("symlog", linthresh=least / 10)
+        getattr(axis, f"set_{which}ticks")(ticks, labels)
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 

@@ -70,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", default="demo", choices=("smoke", "demo", "paper"),
                         help="size of the run: seconds, minutes on two CPU cores (default), the paper's")
     parser.add_argument("--cohort", nargs="+", default=["PHANTOM"], metavar="NAME",
-                        help="PHANTOM (default), PHANTOM-IHC, PRAD, SKCM, LUSC (loaded from TCGA), or a name for the "
-                             "images in --slides")
+                        help="PHANTOM (default), PHANTOM-IHC, PRAD, SKCM, LUSC (loaded from TCGA), NSCLC (the paper's "
+                             "counts for your own IHC slides), or any name for the images in --slides")
     parser.add_argument("--slides", metavar="DIR", help="folder of slides or fields, with an optional subjects.csv")
     parser.add_argument("--stain", choices=("he", "ihc"), help="of your own images; decides the air threshold")
     parser.add_argument("-p", dest="parameters", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
@@ -93,9 +93,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Cohort -> its checked settings. Raises `StudyError` on anything that would fail later for sure."""
-    from ppcore.cohorts import EMBEDDED, TCGA, list_sources, slides_folder
+    from ppcore.cohorts import EMBEDDED, TABLE_1, TCGA, list_sources, slides_folder
     from ppcore.settings import StudyError, load_settings
 
+    stains = {name: column["stain"] for name, column in TABLE_1.items()} | EMBEDDED
     overrides = _parse_parameters(options.parameters)
     cohorts = list(dict.fromkeys(options.cohort))
     if options.slides and len(cohorts) > 1:
@@ -109,12 +110,14 @@ def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         if cohort in EMBEDDED and stain not in (None, EMBEDDED[cohort]):
             raise StudyError(f"cohort {cohort} is drawn with the stain {EMBEDDED[cohort]!r}, not {stain!r}: "
                              "leave --stain out")
-        settings = load_settings(options.profile, {**overrides, "cohort": cohort,
-                                                   "stain": EMBEDDED.get(cohort, stain or "he")})
+        values = {"cohort": cohort, **overrides, "stain": stain or stains.get(cohort, "he")}
+        if options.profile == "paper" and cohort in TABLE_1 and not {"test_fraction", "test_patches"} & set(overrides):
+            values = {f"{side}_patches": TABLE_1[cohort][side] for side in ("train", "test")} | values
+        settings = load_settings(options.profile, values)
         folder = slides_folder(options.profile, cohort, settings.slides)
         if cohort not in EMBEDDED and (cohort not in TCGA or settings.slides):
             list_sources(folder)
-            if stain is None:
+            if stain is None and cohort not in stains:
                 raise StudyError(f"cohort {cohort}: which stain? Add --stain he (air above gray 204) or "
                                  "--stain ihc (235)")
         checked[cohort] = settings.model_dump()

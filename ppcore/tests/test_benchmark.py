@@ -1,11 +1,14 @@
 """Are the benchmark's numbers what they are called, and are README's those that were measured?"""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from ppcore.benchmark import compare, count_flops, interleaved, markdown, matrix_product_peak
+from ppcore.benchmark import (compare, count_flops, in_new_process, interleaved, markdown, matrix_product_peak,
+                              slides_markdown)
 from ppcore.settings import REPOSITORY
 
 
@@ -42,3 +45,16 @@ def test_readme_shows_the_stored_benchmark():
     readme = (REPOSITORY / "README.md").read_text()
     assert markdown(table) in readme, "copy the table that notebook 10 prints into README"
     assert table["machine"].iloc[0] in readme
+
+
+def test_readme_shows_the_stored_benchmark_of_slides():
+    table = pd.read_csv(REPOSITORY / "figures" / "demo" / "benchmark_slides.csv")
+    readme = (REPOSITORY / "README.md").read_text()
+    assert slides_markdown(table) in readme, "copy the table that notebook 11 prints into README"
+
+
+def test_memory_is_that_of_the_call_and_of_its_highest_point():
+    """40 MiB that are given back, in a process that holds as much before; an array of zeros takes no memory."""
+    seconds, grown = in_new_process(partial(np.ones, 5 * 2**20))
+    assert 38 < grown / 2**20 < 60 and seconds > 0
+    assert in_new_process(partial(np.zeros, 5 * 2**20))[1] / 2**20 < 20

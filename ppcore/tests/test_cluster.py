@@ -13,8 +13,9 @@ from distributed import Client
 
 from ppcore.cluster import DASK
 from ppcore.cohorts import list_sources
+from ppcore.cut import cut_patches
 from ppcore.files import hash_file
-from ppcore.patches import check_set, cut_patches, store_index
+from ppcore.patches import check_set, store_index
 from ppcore.settings import REPOSITORY, StudyError
 from ppcore.tests.test_run import run_all
 from ppcore.tests.test_slides import GRID, picture, write_slide

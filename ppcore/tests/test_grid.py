@@ -9,9 +9,10 @@ import pytest
 
 from ppcore import slides
 from ppcore.cohorts import list_sources
+from ppcore.cut import cut_patches
 from ppcore.grid import ink_share, places_of, spread, surely_glass, why_dropped
 from ppcore.masks import tissue_mask
-from ppcore.patches import cut_patches, read_image
+from ppcore.patches import read_image
 from ppcore.phantom import GLASS, Phantom, draw_slide
 from ppcore.settings import AIR_THRESHOLD, REPOSITORY
 from ppcore.slides import WholeSlide, open_slide

@@ -6,7 +6,8 @@ import openslide
 import pytest
 
 from ppcore.cohorts import list_sources
-from ppcore.patches import cut_patches, read_image
+from ppcore.cut import cut_patches
+from ppcore.patches import read_image
 from ppcore.phantom import Phantom, draw_slide
 from ppcore.slides import open_slide
 from ppcore.tests.test_slides import write_pyramid, write_slide

@@ -109,19 +109,19 @@ def test_kept_outputs_hold_the_end_of_a_progress_bar_and_no_trace_of_papermill(s
 
 def test_a_fingerprint_follows_code_and_not_outputs_or_times(tmp_path, monkeypatch):
     path = tmp_path / "01_x.ipynb"
-    write_notebook(path, "a = 1", "from ppcore.patches import cut_patches")
+    write_notebook(path, "a = 1", "from ppcore.cut import cut_patches")
     before = notebooks.code_fingerprint(path)
-    # ppcore.patches imports slides and masks, which import files and settings; training is not reached
-    assert {"ppcore/patches.py", "ppcore/slides.py", "ppcore/masks.py", "ppcore/files.py"} <= set(before)
+    # ppcore.cut imports slides and masks, which import files and settings; training is not reached
+    assert {"ppcore/cut.py", "ppcore/slides.py", "ppcore/masks.py", "ppcore/files.py"} <= set(before)
     assert not any("training" in name for name in before)
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="seen")]
     nbformat.write(notebook, path)
     os.utime(REPOSITORY / "ppcore" / "masks.py")
     assert notebooks.code_fingerprint(path) == before
-    write_notebook(path, "a = 1", "from ppcore.patches import cut_patches  # a comment")
+    write_notebook(path, "a = 1", "from ppcore.cut import cut_patches  # a comment")
     assert notebooks.code_fingerprint(path) == before
-    write_notebook(path, "a = 2", "from ppcore.patches import cut_patches")
+    write_notebook(path, "a = 2", "from ppcore.cut import cut_patches")
     assert notebooks.code_fingerprint(path) != before
 
 

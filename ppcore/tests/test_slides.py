@@ -12,8 +12,9 @@ import tifffile
 from PIL import Image
 
 from ppcore.cohorts import Source, fingerprint, list_sources
+from ppcore.cut import cut_patches
 from ppcore.masks import read_mask, tissue_mask
-from ppcore.patches import check_set, cut_patches, load_index, store_index
+from ppcore.patches import check_set, load_index, store_index
 from ppcore.settings import REPOSITORY, StudyError, StudyWarning
 from ppcore.slides import SlideError, open_slide
 
