@@ -85,3 +85,21 @@ def test_every_locked_package_has_a_hash_and_no_file_names_an_index():
     assert packages and all("--hash=sha256:" in package for package in packages)
     for name in ("requirements.lock", "environment.yml", "pyproject.toml", "run_all.sh"):
         assert not re.search(r"index-url[ =]+http|://", (REPOSITORY / name).read_text()), name
+
+
+def settings_of(*arguments: str, cohort: str, slides: str) -> dict:
+    from ppcore.run import _parser, study_settings
+
+    return study_settings(_parser().parse_args(["--cohort", cohort, "--slides", slides, *arguments]))[cohort]
+
+
+def test_the_papers_cohorts_bring_their_stain_and_their_counts(tmp_path):
+    (tmp_path / "a.png").touch()
+    nscl = settings_of("--profile", "paper", cohort="NSCLC", slides=str(tmp_path))
+    assert (nscl["stain"], nscl["air_threshold"], nscl["train_patches"], nscl["test_patches"]) == ("ihc", 235, 4000, 1500)
+    prad = settings_of("--profile", "paper", "-p", "train_patches=0", cohort="PRAD", slides=str(tmp_path))
+    assert (prad["stain"], prad["train_patches"], prad["test_patches"]) == ("he", 0, 1000)
+    share = settings_of("--profile", "paper", "-p", "test_fraction=0.3", cohort="PRAD", slides=str(tmp_path))
+    assert (share["test_fraction"], share["train_patches"], share["test_patches"]) == (0.3, 0, 0)
+    demo = settings_of("--profile", "demo", cohort="NSCLC", slides=str(tmp_path))
+    assert (demo["train_patches"], demo["test_patches"]) == (0, 0)
