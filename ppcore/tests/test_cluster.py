@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from distributed import Client
 
-from ppcore.cluster import DASK
+from ppcore.cluster import DASK, workers
 from ppcore.cohorts import list_sources
 from ppcore.cut import cut_patches
 from ppcore.files import hash_file
@@ -22,7 +22,7 @@ from ppcore.tests.test_slides import GRID, picture, write_slide
 
 
 @contextmanager
-def cluster(folder, workers: int, path: str = str(REPOSITORY)):
+def cluster(folder, count: int, path: str = str(REPOSITORY)):
     """`dask scheduler` and `dask worker` as processes of their own: yields the address and the workers."""
     dask = [sys.executable, "-m", "dask"]
     how = {"cwd": folder, "env": {**os.environ, "PYTHONPATH": path}, "stdout": subprocess.DEVNULL,
@@ -33,13 +33,13 @@ def cluster(folder, workers: int, path: str = str(REPOSITORY)):
                                  "--scheduler-file", str(file)], **how)]
     try:
         started += [subprocess.Popen([*dask, "worker", "--scheduler-file", str(file), "--no-nanny", "--nthreads", "1",
-                                      "--no-dashboard"], **how) for _ in range(workers)]
+                                      "--no-dashboard"], **how) for _ in range(count)]
         deadline = time.monotonic() + 60
         while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         with Client(scheduler_file=str(file), set_as_default=False) as client:
-            if workers:
-                client.wait_for_workers(workers, timeout=60)
+            if count:
+                client.wait_for_workers(count, timeout=60)
             address = client.scheduler.address
         yield address, started[1:]
     finally:
@@ -58,8 +58,7 @@ def test_a_worker_that_is_killed_leaves_nothing_missing_double_or_half(tmp_path,
         write_slide(tmp_path / "slides" / f"{number}.tif", picture(1024, 1024, seed=number), mpp=1.0)
     sources = list_sources(tmp_path / "slides")
     index, table = cut_patches(sources, tmp_path / "threads", **GRID)
-    with cluster(tmp_path, workers=2) as (address, workers):
-        victim, other = workers
+    with cluster(tmp_path, count=2) as (address, (victim, other)):
         rgb = tmp_path / "cluster" / "rgb"
 
         def kill() -> None:  # when a quarter is cut: both workers have slides begun
@@ -87,11 +86,16 @@ def test_a_cluster_that_cannot_work_is_told_before_anything_is_cut(tmp_path, mon
     for path in (REPOSITORY / "ppcore").glob("*.py"):
         text = path.read_text()
         (foreign / "ppcore" / path.name).write_text(text + "\nOTHER = 1\n" if path.stem == "masks" else text)
-    with cluster(tmp_path, workers=1, path=str(foreign)) as (address, _):
+    with cluster(tmp_path, count=1, path=str(foreign)) as (address, _):
         monkeypatch.setenv(DASK, address)
         with pytest.raises(StudyError, match="worker tcp.* has another ppcore/masks.py than this process"):
             cut_patches(sources, tmp_path / "out", **GRID)
-    with cluster(tmp_path, workers=0) as (address, _):
+    with cluster(tmp_path, count=1) as (address, _):
+        monkeypatch.setenv(DASK, address)
+        with pytest.raises(StudyError, match="worker tcp.* sees no folder .*nowhere: slides and data"):
+            with workers(1, tmp_path / "nowhere"):
+                pass
+    with cluster(tmp_path, count=0) as (address, _):
         status, said = run_all("--profile", "smoke", "--dask", address, home=tmp_path / "home")
         assert status == 2 and "the scheduler has no workers" in said
     status, said = run_all("--profile", "smoke", "--dask", "tcp://127.0.0.1:9", home=tmp_path / "home")

@@ -73,8 +73,8 @@ def test_a_slide_coarser_than_wanted_is_refused_with_its_resolution(tmp_path):
 
 
 def test_a_slide_without_resolution_goes_by_its_objective_or_is_read_as_it_is_and_it_is_said_once(tmp_path):
-    for name, power in (("a", 20), ("b", 20), ("c", None)):
-        write_slide(tmp_path / f"{name}.tif", picture(256, 256), mpp=None, power=power)
+    for name, mpp, power in (("a", None, 20), ("b", 352.8, 20), ("c", None, None)):  # b: 72 dpi, a printer's
+        write_slide(tmp_path / f"{name}.tif", picture(256, 256), mpp=mpp, power=power)
     with pytest.warns(StudyWarning) as warned:
         index, _ = cut_patches(list_sources(tmp_path), tmp_path / "out", **GRID)
     assert [str(warning.message) for warning in warned] == [

@@ -70,6 +70,13 @@ def test_the_counts_of_table_1_are_met_exactly_where_subjects_hold_enough(recwar
     assert spare["row"].nunique() > 0.3 * len(spare)  # from all over, not the last rows
 
 
+@pytest.mark.parametrize("sizes", [[1550, 2425, 2425],  # 2,425 would be nearer to the share, but leave 3,975
+                                   [1490, 1600, 2700]])  # 1,490 would be nearer to 1,500, but too few
+def test_neither_side_is_short_where_that_can_be(recwarn, sizes):
+    split = split_patches(patch_table(dict(zip("abc", sizes))), 0.15, seed=1, train=4000, test=1500)
+    assert counts_of(split)["train"] == 4000 and counts_of(split)["test"] == 1500 and not recwarn.list
+
+
 def test_a_split_that_misses_the_counts_says_by_how_much():
     index = patch_table({"a": 3000, "b": 2500})  # enough in all, but no subject alone is the test
     with pytest.warns(StudyWarning, match=r"give the counts wanted: 3,000 of 4,000 train patches \(-25%\); 5,500"):
