@@ -9,7 +9,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ppcore.cluster import workers
+from ppcore.machines import workers
 from ppcore.cohorts import Source, some
 from ppcore.files import hash_file, remove_parts, write_text
 from ppcore.grid import places_of, spread, surely_glass, why_dropped
@@ -32,7 +32,7 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
     `grid.ink_share`). max_ink: a patch with a larger share of pen ink is dropped. wanted: at most so many patches of a
     file, drawn from `seed` and spread over it; 0: all. A file that cannot be used is skipped, warned of and listed with
     the reason, or stops the run if `strict`. jobs: slides cut at once, or as many as a cluster's workers take
-    (`ppcore.cluster`). Returns the index without `split`, and the table of sources; stores `places.csv`, and no
+    (`ppcore.machines`). Returns the index without `split`, and the table of sources; stores `places.csv`, and no
     `index.csv` yet (see `store_index`). Raises `StudyError` if no patch is left.
     """
     folder = Path(folder)

@@ -146,7 +146,7 @@ def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
 
 def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
     """Check the settings, lock the cohorts, let Snakemake run what is needed, print the closing table."""
-    from ppcore.cluster import connected
+    from ppcore.machines import connected
     from ppcore.notebooks import update_kept_outputs
     from ppcore.settings import StudyError, home
 
@@ -240,7 +240,7 @@ def _only_run(profile: str, cohort: str):
 
 def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path, numbers: list[str]) -> int:
     """Run the workflow; returns Snakemake's exit status."""
-    from ppcore.cluster import DASK
+    from ppcore.machines import DASK
     from ppcore.notebooks import NOTEBOOKS
     from ppcore.settings import REPOSITORY, home
 

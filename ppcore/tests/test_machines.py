@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from distributed import Client
 
-from ppcore.cluster import DASK, workers
+from ppcore.machines import DASK, workers
 from ppcore.cohorts import list_sources
 from ppcore.cut import cut_patches
 from ppcore.files import hash_file
