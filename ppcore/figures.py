@@ -271,7 +271,8 @@ def cluster_scatter(points: np.ndarray, shares: Sequence[float], labels: np.ndar
         axis.text(*centre, str(number), ha="center", va="center", weight="bold", color="white", zorder=3,
                   bbox={"boxstyle": "circle,pad=0.3", "facecolor": colour, "edgecolor": "0.15"})
     axis.set(xlabel=f"first component ({shares[0]:.0%} of the variance)",
-             ylabel=f"second component ({shares[1]:.0%})", aspect="equal")
+             ylabel=f"second component ({shares[1]:.0%})")
+    axis.set_aspect("equal", adjustable="datalim")
     return figure
 
 
