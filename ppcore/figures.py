@@ -218,7 +218,7 @@ def cluster_curves(table: pd.DataFrame, k: int) -> Figure:
 
     table: columns k, inertia, silhouette, ari, ari_least.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3))
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3))
     titles = {"inertia": "how far from the centres", "silhouette": "how far apart", "ari": "how alike for other seeds"}
     names = {"inertia": "inertia", "silhouette": "silhouette, mean", "ari": "adjusted Rand index"}
     for axis, (column, title) in zip(axes, titles.items()):
@@ -227,12 +227,12 @@ def cluster_curves(table: pd.DataFrame, k: int) -> Figure:
         axis.plot(k, table.loc[table["k"] == k, column], "o", color=COLOURS["DEPAS"], markersize=8, label=f"K = {k}")
         axis.set(title=title, xlabel="number of clusters K", ylabel=names[column], ylim=(0, None))
         axis.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].legend(loc="lower left")
     axes[1].set_ylim(min(0, 1.1 * table["silhouette"].min()), max(0.5, 1.1 * table["silhouette"].max()))
     axes[2].fill_between(table["k"], table["ari_least"], table["ari"], color=COLOURS["pix2pix"], alpha=0.15, linewidth=0,
-                         label="down to the least alike pair")
+                         label="down to the pair of seeds that is least alike")
     axes[2].set_ylim(min(0, table["ari_least"].min()), 1.03)
-    axes[2].legend(loc="lower left")
+    handles = [axis.get_legend_handles_labels()[0][-1] for axis in (axes[0], axes[2])]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
     return figure
 
 
