@@ -67,6 +67,12 @@ class Settings(BaseModel):
     coarse_close: int = Field(10, ge=1, le=101, description="closing kernel, px (section 2.3)")
     coarse_shifted: bool = Field(False, description="the literal, shifted form of an even kernel (R7)")
 
+    # 03: clusters
+    clusters: int = Field(4, ge=2, le=50, description="K of K-means, chosen by eye in the paper (R11)")
+    cluster_features: Literal["descriptors", "pixels"] = Field(
+        "descriptors", description="of a mask: the 27 descriptors of its shapes (R27), or where its tissue lies")
+    cluster_seeds: int = Field(10, ge=2, le=100, description="seeds compared to see how stable the clusters are")
+
     # 04, 05, 06: training
     epochs: int = Field(50, ge=0, le=10_000, description="of pix2pix at the full learning rate (R19)")
     decay_epochs: int = Field(50, ge=0, le=10_000, description="linearly to 0 (R19)")
