@@ -1,8 +1,8 @@
 """How do the outlines that somebody drew in Labelme become a mask, and a mask such outlines?
 
-The file is Labelme's own JSON: shapes of label, points (x, y) and shape_type; x runs right and y down, in px of the image
-that was drawn on, and pixel (0, 0) covers the square from 0 to 1. A pixel belongs to a shape where its centre does; a
-polygon that crosses itself is filled by the even-odd rule, as on Labelme's screen.
+The file is Labelme's own JSON: shapes of label, points (x, y) and shape_type; x runs right and y down, in px of the
+image that was drawn on, and pixel (0, 0) covers the square from 0 to 1. A pixel belongs to a shape where its centre
+does; a polygon that crosses itself is filled by the even-odd rule, as on Labelme's screen.
 
 Labelme knows no hole. Here a shape whose label is one of HOLES (in any case) cuts out of what stands before it in the
 file, and any other label is tissue; so the order of the file counts, and an island in a hole comes after the hole.
@@ -114,8 +114,8 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
     try:
         size = path.stat().st_size
         if size > LARGEST_BYTES:
-            raise StudyError(f"{path.name} has {size / 2**20:.0f} MiB; wanted at most {LARGEST_BYTES / 2**20:.0f}: save "
-                             "it from Labelme without the image data")
+            raise StudyError(f"{path.name} has {size / 2**20:.0f} MiB; wanted at most {LARGEST_BYTES / 2**20:.0f}: "
+                             "save it from Labelme without the image data")
         content = json.loads(path.read_text(encoding="utf-8"))
     except (RecursionError, MemoryError):
         raise StudyError(f"{path.name} is nested too deeply for a Labelme file: draw it again") from None
@@ -130,8 +130,8 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
         raise StudyError(f"{path.name} is no Labelme file, it has no list of shapes: save the drawing from Labelme")
     height, width = sides = content.get("imageHeight"), content.get("imageWidth")
     if not all(type(side) is int and 0 < side <= 10**6 for side in sides):
-        raise StudyError(f"{path.name}: imageHeight and imageWidth are {height!r:.20} and {width!r:.20}; wanted px, 1 to a "
-                         "million: open it in Labelme beside its image and save it again")
+        raise StudyError(f"{path.name}: imageHeight and imageWidth are {height!r:.20} and {width!r:.20}; wanted px, 1 "
+                         "to a million: open it in Labelme beside its image and save it again")
     count = sum(len(shape["points"]) for shape in shapes if isinstance(shape.get("points"), list))
     if count > MOST_POINTS:
         raise StudyError(f"{path.name} has {count:,} points; wanted at most {MOST_POINTS:,}: simplify its outlines")
@@ -175,7 +175,8 @@ def _sample_bitmap(shape: dict, points: np.ndarray, wanted: tuple[int, int], sca
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"])), formats=("PNG",)) as image:
             if image.size != (right - left + 1, bottom - top + 1):  # told by the header, before anything is decoded
-                raise StudyError(f"is a mask of {image.height} x {image.width} px in a box of another size: draw it again")
+                raise StudyError(f"is a mask of {image.height} x {image.width} px in a box of {bottom - top + 1} x "
+                                 f"{right - left + 1}: draw it again")
             bitmap = np.asarray(image.convert("L")) > 0
     except StudyError:
         raise
