@@ -34,11 +34,11 @@ class Hand:
     least: float  # share of the patch: smaller islands and holes are left out
 
 
-# Reading R12 leaves the amounts open. We chose them so that even `careful` is much coarser than C(m), whose kernels are
-# 5 and 10 px (readings R9, R10).
-HANDS = {"careful": Hand(blur=5, simplify=4, wobble=3, brush=16, least=0.002),
-         "quick": Hand(blur=10, simplify=10, wobble=6, brush=32, least=0.006),
-         "rough": Hand(blur=20, simplify=20, wobble=12, brush=56, least=0.015)}
+# Reading R12 leaves the amounts open. We chose them so that even `careful` is much coarser than C(m) (readings R9, R10),
+# whose kernels have 5 and 10 px at any size: on patches 256 px high still, on much smaller ones no longer.
+HANDS = {"careful": Hand(blur=8, simplify=6, wobble=4, brush=24, least=0.003),
+         "quick": Hand(blur=14, simplify=12, wobble=7, brush=40, least=0.008),
+         "rough": Hand(blur=24, simplify=22, wobble=12, brush=64, least=0.02)}
 MARGIN = 128  # px around the patch, mirrored, so that a hand draws over its frame and not along it
 WOBBLE_PX, ELASTIC_PX = 64, 128  # between the nodes of a field of displacements
 

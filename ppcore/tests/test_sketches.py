@@ -186,7 +186,8 @@ BAD_SHAPES = {
     "no type": ({"shape_type": ["polygon"]}, "encloses nothing"), "two points": ({"points": LINE}, "3 or more pairs"),
     "no points": ({"points": None}, "no points of a polygon"), "text": ({"points": [["a", "b"]] * 3}, "no points"),
     "not a number": ({"points": [[1, 1], [9, 9], [math.nan, 4]]}, "far outside its image of 120 x 200 px"),
-    "far away": ({"points": [[1, 1], [9, 9], [1e9, 4]]}, "far outside"), "no label": ({"label": None}, "the label None"),
+    "far away": ({"points": [[1, 1], [9, 9], [1e9, 4]]}, "far outside"),
+    "no label": ({"label": None}, "the label None"),
     "no bitmap": ({"shape_type": "mask", "points": LINE}, "bitmap cannot be read"),
 }
 
