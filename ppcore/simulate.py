@@ -34,8 +34,8 @@ class Hand:
     least: float  # share of the patch: smaller islands and holes are left out
 
 
-# Reading R12 leaves the amounts open. We chose them so that even `careful` is much coarser than C(m) (readings R9, R10),
-# whose kernels have 5 and 10 px at any size: on patches 256 px high still, on much smaller ones no longer.
+# Reading R12 leaves the amounts open. We chose them so that even `careful` is much coarser than C(m) (readings R9,
+# R10), whose kernels have 5 and 10 px at any size: on patches 256 px high still, on much smaller ones no longer.
 HANDS = {"careful": Hand(blur=8, simplify=6, wobble=4, brush=24, least=0.003),
          "quick": Hand(blur=14, simplify=12, wobble=7, brush=40, least=0.008),
          "rough": Hand(blur=24, simplify=22, wobble=12, brush=64, least=0.02)}

@@ -123,6 +123,11 @@ def test_with_all_amounts_at_nought_a_variation_is_one_of_the_four_mirror_images
     assert np.bincount(found).min() > 8 and len(set(found)) == 4
 
 
+def test_tissue_and_air_are_warped_alike(sketch, monkeypatch):
+    still(monkeypatch, TURN=15, ZOOM=(0.8, 1.25))
+    assert all((augment(sketch, seed) == augment(1 - sketch, seed)).mean() < 0.0005 for seed in range(8))
+
+
 def varied_disc(monkeypatch, seeds: int = 60, **amounts) -> np.ndarray:
     """Radii (px) of a disc of 60 px in its variations."""
     still(monkeypatch, **amounts)

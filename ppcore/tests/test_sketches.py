@@ -65,7 +65,7 @@ def test_a_photograph_of_paper_held_upright_is_turned_and_its_noise_is_no_ink(tm
 
 def test_a_frame_of_both_tones_is_a_guess_that_the_caller_can_overrule(tmp_path):
     half = np.zeros(SHAPE, np.uint8)
-    half[:, :130] = 1
+    half[:, :190] = 1
     for gray, right in ((255 - 255 * half, "dark"), (255 * half, "light")):
         Image.fromarray(gray).save(tmp_path / "a.png")
         mask, remark = read_sketch(tmp_path / "a.png", *SHAPE)
