@@ -1,0 +1,252 @@
+"""Reading what people draw: shapes of known area in any file they may send, and files that are no drawings."""
+
+import base64
+import io
+import json
+import math
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcore.labelme import LARGEST_BYTES, MOST_POINTS, read_labelme, write_labelme
+from ppcore.metrics.control import iou
+from ppcore.settings import StudyError, StudyWarning
+from ppcore.sketches import load_sketches, read_sketch, resize_mask
+
+SHAPE = (120, 200)
+TISSUE = np.zeros(SHAPE, np.uint8)
+TISSUE[20:80, 30:150] = 1
+TISSUE[40:60, 60:90] = 0  # a hole
+GRAY = np.where(TISSUE, np.uint8(20), np.uint8(240))
+
+
+def rgba(tone: int, ground: int) -> Image.Image:
+    """Tissue painted in one tone on a transparent ground that hides another."""
+    return Image.fromarray(np.dstack([np.where(TISSUE, tone, ground).astype(np.uint8)] * 3 + [TISSUE * np.uint8(255)]))
+
+
+def palette() -> Image.Image:
+    image = Image.fromarray(TISSUE * np.uint8(7), mode="P")
+    image.putpalette([255, 255, 200] * 7 + [90, 0, 120])
+    return image
+
+
+DRAWINGS = {
+    "gray": Image.fromarray(GRAY), "rgb": Image.fromarray(np.dstack([GRAY, GRAY // 2 + 100, GRAY])),
+    "one bit": Image.fromarray(TISSUE == 0), "palette": palette(), "opaque": Image.fromarray(GRAY).convert("RGBA"),
+    "16 bits": Image.fromarray(np.where(TISSUE, 300, 60000).astype(np.uint16)),
+    "gray with alpha": rgba(0, 0).convert("LA"), "light": Image.fromarray(255 - GRAY),
+    "black on clear black": rgba(0, 0), "white on clear white": rgba(255, 255), "white on clear black": rgba(255, 0),
+    "label map": Image.fromarray(TISSUE), "16-bit labels": Image.fromarray(TISSUE.astype(np.uint16)),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWINGS)
+def test_every_kind_of_png_gives_the_tissue_that_was_drawn(kind, tmp_path):
+    DRAWINGS[kind].save(tmp_path / "a.png")
+    mask, remark = read_sketch(tmp_path / "a.png", *SHAPE)
+    assert mask.dtype == np.uint8 and np.array_equal(mask, TISSUE)
+    assert remark.startswith("light on dark" if kind.split()[0] in ("light", "white") else
+                             "a mask of two values" if "label" in kind else "dark on light")
+    assert ("transparent" in remark) == ("clear" in kind or "alpha" in kind) and "resized" not in remark
+
+
+def test_a_photograph_of_paper_held_upright_is_turned_and_its_noise_is_no_ink(tmp_path):
+    noisy = np.clip(GRAY[..., None] + np.random.default_rng(1).normal(0, 12, (*SHAPE, 3)), 0, 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: to be shown turned by a quarter
+    Image.fromarray(noisy).save(tmp_path / "a.JPG", quality=60, exif=exif)
+    mask, _ = read_sketch(tmp_path / "a.JPG", SHAPE[1], SHAPE[0])
+    assert iou(mask, np.ascontiguousarray(np.rot90(TISSUE, -1))) > 0.98
+
+
+def test_a_frame_of_both_tones_is_a_guess_that_the_caller_can_overrule(tmp_path):
+    half = np.zeros(SHAPE, np.uint8)
+    half[:, :190] = 1
+    for gray, right in ((255 - 255 * half, "dark"), (255 * half, "light")):
+        Image.fromarray(gray).save(tmp_path / "a.png")
+        mask, remark = read_sketch(tmp_path / "a.png", *SHAPE)
+        assert "a guess" in remark and np.array_equal(mask, gray == 0)
+        mask, remark = read_sketch(tmp_path / "a.png", *SHAPE, tissue=right)
+        assert "guess" not in remark and np.array_equal(mask, half)
+
+
+def test_a_drawing_of_another_size_is_averaged_and_says_so(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
+    mask, remark = read_sketch(tmp_path / "a.png", 60, 100)
+    assert np.array_equal(mask, TISSUE[::2, ::2]) and remark.endswith("resized from 120 x 200 px")
+    mask, remark = read_sketch(tmp_path / "a.png", 240, 200)
+    assert np.array_equal(mask, np.repeat(TISSUE, 2, axis=0)) and "not kept: 2.00 times higher" in remark
+    thirds = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 1], [1, 1, 0], [0, 0, 0]], np.uint8)
+    assert resize_mask(thirds, 2, 1).tolist() == [[0], [1]]  # 3 of 9, 5 of 9
+
+
+@pytest.mark.parametrize("gray", [255, 0, 128])
+def test_an_empty_page_is_refused_unless_it_is_wanted(gray, tmp_path):
+    page = np.full(SHAPE, gray, np.uint8)
+    page[::3] ^= 3  # the noise of a camera
+    page[::5] ^= 1
+    Image.fromarray(page).save(tmp_path / "a.png")
+    with pytest.raises(StudyError, match="a.png is all air at 30 x 50 px.*draw"):
+        read_sketch(tmp_path / "a.png", 30, 50)
+    assert not read_sketch(tmp_path / "a.png", 30, 50, allow_plain=True)[0].any()
+    if gray == 0:
+        assert read_sketch(tmp_path / "a.png", 30, 50, tissue="dark", allow_plain=True)[0].all()
+        with pytest.raises(StudyError, match="all tissue.*some air"):
+            read_sketch(tmp_path / "a.png", 30, 50, tissue="dark")
+
+
+def labelme(path, shapes: list[dict], height: int = SHAPE[0], width: int = SHAPE[1], **other):
+    shapes = [{"label": "tissue", "group_id": None, "shape_type": "polygon", "flags": {}} | shape for shape in shapes]
+    path.write_text(json.dumps({"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": "p.png",
+                                "imageData": None, "imageHeight": height, "imageWidth": width} | other))
+    return path
+
+
+def test_labelme_shapes_have_the_areas_of_geometry(tmp_path):
+    def area(*shapes, size=SHAPE):
+        return read_labelme(labelme(tmp_path / "a.json", list(shapes)), *size)[0].sum(dtype=int)
+
+    rectangle = {"shape_type": "rectangle", "points": [[150, 80], [30, 20]]}  # from any corner
+    circle = {"shape_type": "circle", "points": [[100, 60], [130, 100]]}  # centre and rim: a radius of 50
+    square = {"shape_type": "oriented_rectangle", "points": [[50, 10], [90, 50], [50, 90], [10, 50]]}
+    triangle = {"points": [[10, 10], [110, 10], [10, 90]]}
+    star = {"points": [[100, 10], [135, 110], [40, 45], [160, 45], [65, 110]]}  # crosses itself: an even-odd hole
+    assert area(rectangle) == 120 * 60
+    assert area(circle) == pytest.approx(math.pi * 50**2, rel=0.01)
+    assert area(square) == pytest.approx(2 * 40**2, rel=0.02)
+    assert area(triangle) == pytest.approx(100 * 80 / 2, rel=0.02)
+    assert area(rectangle, size=(240, 100)) == 120 * 60
+    assert area(circle, size=(480, 400)) == pytest.approx(math.pi * 50**2 * 8, rel=0.002)
+    star_mask = read_labelme(labelme(tmp_path / "a.json", [star]), *SHAPE)[0]
+    assert star_mask[25, 100] == 1 and star_mask[60, 100] == 0
+
+
+def test_a_shape_named_hole_cuts_out_of_what_stands_before_it_alone(tmp_path):
+    outer, hole, island = ({"shape_type": "rectangle", "points": [[edge, edge], [110 - edge, 110 - edge]]}
+                           for edge in (10, 30, 50))
+    path = labelme(tmp_path / "a.json", [outer, hole | {"label": "Hole"}, island | {"label": "stroma"}])
+    mask, remark = read_sketch(path, *SHAPE)
+    assert mask.sum(dtype=int) == 90**2 - 50**2 + 10**2 and mask[55, 55] == 1
+    assert remark == "outlines: rectangle 3; 1 of them cut out"
+    path = labelme(path, [outer, island, hole | {"label": "air"}])
+    assert read_sketch(path, *SHAPE)[0].sum(dtype=int) == 90**2 - 50**2
+
+
+def test_labelme_of_another_size_is_scaled_and_says_so(tmp_path):
+    path = labelme(tmp_path / "a.json", [{"points": [[0, 0], [500, 0], [500, 1000], [0, 1000]]}], 1000, 1000)
+    mask, remark = read_labelme(path, *SHAPE)
+    assert mask[:, :100].all() and not mask[:, 100:].any()
+    assert "resized from 1000 x 1000 px, its shape not kept: 1.67 times wider" in remark
+
+
+def test_a_labelme_bitmap_lies_in_its_box(tmp_path):
+    stored = io.BytesIO()
+    Image.fromarray(TISSUE[20:80, 30:150] > 0).save(stored, "PNG")
+    encoded = base64.b64encode(stored.getvalue()).decode()
+    bitmap = {"shape_type": "mask", "points": [[30, 20], [149, 79]], "mask": encoded}
+    assert np.array_equal(read_labelme(labelme(tmp_path / "a.json", [bitmap]), *SHAPE)[0], TISSUE)
+    assert np.array_equal(read_labelme(tmp_path / "a.json", 60, 100)[0], TISSUE[1::2, 1::2])
+    with pytest.raises(StudyError, match="shape 1 of 1 is a mask of 60 x 120 px in a box of 60 x 121"):
+        read_labelme(labelme(tmp_path / "a.json", [bitmap | {"points": [[30, 20], [150, 79]]}]), *SHAPE)
+
+
+def test_what_is_written_for_labelme_comes_back_pixel_by_pixel(tmp_path):
+    field = cv2.GaussianBlur(np.random.default_rng(3).random(SHAPE).astype(np.float32), (0, 0), 1.2)
+    mask = (field > np.median(field)).astype(np.uint8)  # islands in holes in islands, single px, the frame
+    write_labelme(tmp_path / "a.json", mask, tolerance=0)
+    assert np.array_equal(read_labelme(tmp_path / "a.json", *SHAPE)[0], mask)
+    smooth = (cv2.GaussianBlur(field, (0, 0), 6) > np.median(field)).astype(np.uint8)
+    write_labelme(tmp_path / "a.json", smooth)
+    assert iou(read_labelme(tmp_path / "a.json", *SHAPE)[0], smooth) > 0.99
+    content = json.loads((tmp_path / "a.json").read_text())
+    write_labelme(tmp_path / "exact.json", smooth, tolerance=0)
+    exact = json.loads((tmp_path / "exact.json").read_text())
+    points = [sum(len(shape["points"]) for shape in each["shapes"]) for each in (content, exact)]
+    assert points[0] < 0.6 * points[1]  # to be dragged by hand
+    with Image.open(io.BytesIO(base64.b64decode(content["imageData"]))) as image:  # Labelme wants an image
+        assert image.size == (content["imageWidth"], content["imageHeight"]) == SHAPE[::-1]
+    write_labelme(tmp_path / "a.json", np.zeros(SHAPE, np.uint8))
+    assert not read_labelme(tmp_path / "a.json", *SHAPE)[0].any()
+
+
+LINE = [[1, 1], [9, 9]]
+BAD = {
+    "an empty file": ("a.png", b"", "a.png cannot be read"), "a text": ("a.jpg", b"no picture", "cannot be read"),
+    "no JSON": ("a.json", b"{", "a.json is no JSON"), "bytes": ("a.json", b"\x89PNG", "is no JSON"),
+    "a list": ("a.json", b"[1]", "no Labelme file"), "other JSON": ("a.json", b'{"shapes": 3}', "no list of shapes"),
+    "a deep JSON": ("a.json", b"[" * 10**6, "nested too deeply"),
+    "a long JSON": ("a.json", b" " * (LARGEST_BYTES + 1), "MiB; wanted at most"),
+}
+BAD_SHAPES = {
+    "a line": ({"shape_type": "line", "points": LINE}, "shape 2 of 2 is a 'line', which encloses nothing: wanted pol"),
+    "no type": ({"shape_type": ["polygon"]}, "encloses nothing"), "two points": ({"points": LINE}, "3 or more pairs"),
+    "no points": ({"points": None}, "no points of a polygon"), "text": ({"points": [["a", "b"]] * 3}, "no points"),
+    "not a number": ({"points": [[1, 1], [9, 9], [math.nan, 4]]}, "far outside its image of 120 x 200 px"),
+    "far away": ({"points": [[1, 1], [9, 9], [1e9, 4]]}, "far outside"),
+    "no label": ({"label": None}, "the label None"),
+    "no bitmap": ({"shape_type": "mask", "points": LINE}, "bitmap cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_drawing_is_refused_by_name(name, tmp_path):
+    file, content, said = BAD[name]
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(StudyError, match=said):
+        read_sketch(tmp_path / file, *SHAPE)
+
+
+@pytest.mark.parametrize("name", BAD_SHAPES)
+def test_what_is_no_shape_is_refused_with_its_number(name, tmp_path):
+    good, (bad, said) = {"points": [[1, 1], [9, 9], [1, 9]]}, BAD_SHAPES[name]
+    with pytest.raises(StudyError, match=said):
+        read_sketch(labelme(tmp_path / "a.json", [good, {"points": good["points"]} | bad]), *SHAPE)
+
+
+def test_sizes_of_labelme_are_checked(tmp_path):
+    for size in (None, 0, "120", True, 10**9):
+        with pytest.raises(StudyError, match="imageHeight and imageWidth are"):
+            read_labelme(labelme(tmp_path / "a.json", [], height=size), *SHAPE)
+    with pytest.raises(StudyError, match="points; wanted at most"):
+        read_labelme(labelme(tmp_path / "a.json", [{"points": [[1, 1]] * (MOST_POINTS + 1)}]), *SHAPE)
+
+
+def test_a_picture_cut_short_is_refused(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, SHAPE, np.uint8)).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(StudyError, match="a.png cannot be read"):
+        read_sketch(tmp_path / "a.png", *SHAPE)
+
+
+@pytest.mark.parametrize("side", [7100, 10_000, 20_000])  # below Pillow's own warning, between, above its error
+def test_a_huge_picture_is_refused_by_its_header_alone(side, tmp_path, monkeypatch, recwarn):
+    header = b"IHDR" + side.to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
+    parts = (13).to_bytes(4, "big"), header, zlib.crc32(header).to_bytes(4, "big"), bytes(4), b"IDAT"
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(StudyError, match="at most 50 million.*save it smaller"):
+        read_sketch(tmp_path / "a.png", *SHAPE)
+    assert not recwarn.list
+
+
+def test_a_folder_gives_what_is_good_and_names_what_is_not(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "b.png")
+    Image.fromarray(255 - GRAY).save(tmp_path / "a.jpg", quality=95)
+    write_labelme(tmp_path / "c.json", TISSUE, tolerance=0)
+    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(tmp_path / "c.png")  # what was drawn on: not a second drawing
+    (tmp_path / "notes.txt").write_text("no drawing")
+    (tmp_path / ".d.png").write_text("hidden")
+    sketches = load_sketches(tmp_path, *SHAPE)
+    assert [name for name, _, _ in sketches] == ["a", "b", "c"]
+    assert all(iou(mask, TISSUE) > 0.98 for _, mask, _ in sketches)
+    (tmp_path / "d.png").write_text("broken")
+    Image.fromarray(GRAY).save(tmp_path / "b.jpg")
+    with pytest.warns(StudyWarning, match="(?s)2 of the 6 drawings.*b.png has the name of another.*d.png cannot be"):
+        assert len(load_sketches(tmp_path, *SHAPE)) == 3
+    with pytest.raises(StudyError, match="no folder"):
+        load_sketches(tmp_path / "none", *SHAPE)
