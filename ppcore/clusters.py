@@ -118,3 +118,12 @@ def _distinct(features: np.ndarray, k: int) -> int:
 def _fit(features: np.ndarray, k: int, seed: int) -> KMeans:
     _distinct(features, k)
     return KMeans(k, n_init=STARTS, random_state=seed).fit(features)
+
+
+def spread_exemplars(table: pd.DataFrame, count: int) -> list[str]:
+    """`count` patches (fewer if there are no more) that stand for all kinds: kinds in turn, within a kind subjects in
+    turn, of each the mask nearest to the centre first. table: columns patch, subject, cluster, rank (of `rank`)."""
+    table = table.sort_values("rank")
+    table = table.assign(turn=table.groupby(["cluster", "subject"]).cumcount()).sort_values(["turn", "rank"], kind="stable")
+    table = table.assign(place=table.groupby("cluster").cumcount())
+    return table.sort_values(["place", "cluster"])["patch"].head(count).tolist()

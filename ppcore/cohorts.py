@@ -90,14 +90,14 @@ def list_sources(folder: str | Path) -> list[Source]:
     return [Source(path, subject_of[path.name]) for path in files]
 
 
-def fingerprint(folder: str | Path) -> dict[str, str]:
+def fingerprint(folder: str | Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, str]:
     """Name -> size and hash of each image of a folder and of subjects.csv, to tell whether a cohort has changed.
 
     Of a large file only its first, middle and last 64 KiB are hashed: cheap for a whole slide, and blind to a
     mere change of the file's time stamp.
     """
     folder = Path(folder)
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES or path.name == "subjects.csv")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes or path.name == "subjects.csv")
     return {path.name: _sampled_hash(path) for path in paths if path.is_file()}
 
 

@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Cohort -> its checked settings. Raises `StudyError` on anything that would fail later for sure."""
     from ppcore.cohorts import EMBEDDED, TABLE_1, TCGA, list_sources, slides_folder
-    from ppcore.settings import StudyError, load_settings
+    from ppcore.settings import DRAWINGS, StudyError, load_settings
 
     stains = {name: column["stain"] for name, column in TABLE_1.items()} | EMBEDDED
     overrides = _parse_parameters(options.parameters)
@@ -104,6 +104,12 @@ def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
                          "run one at a time")
     if options.slides:
         overrides["slides"] = str(Path(options.slides).expanduser().resolve())
+    if overrides.get("sketches"):
+        folder = Path(str(overrides["sketches"])).expanduser().resolve()
+        if not folder.is_dir():
+            raise StudyError(f"-p sketches={overrides['sketches']}: no such folder; wanted one with drawings "
+                             f"({', '.join(DRAWINGS)})")
+        overrides["sketches"] = str(folder)
     checked = {}
     for cohort in cohorts:
         stain = overrides.get("stain", options.stain)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 REPOSITORY = Path(__file__).resolve().parents[1]
 PROFILES = REPOSITORY / "notebooks" / "profiles"
 PROFILE_NAMES = ("smoke", "demo", "paper")
+DRAWINGS = (".json", ".png", ".jpg", ".jpeg")  # suffixes of what a sketch may be stored as
 AIR_THRESHOLD = {"he": 204, "ihc": 235}  # section 2.1, gray levels 0-255
 
 
@@ -67,11 +68,14 @@ class Settings(BaseModel):
     coarse_close: int = Field(10, ge=1, le=101, description="closing kernel, px (section 2.3)")
     coarse_shifted: bool = Field(False, description="the literal, shifted form of an even kernel (R7)")
 
-    # 03: clusters
+    # 03: clusters and sketches
     clusters: int = Field(4, ge=2, le=50, description="K of K-means, chosen by eye in the paper (R11)")
     cluster_features: Literal["descriptors", "pixels"] = Field(
         "descriptors", description="of a mask: the 27 descriptors of its shapes (R27), or where its tissue lies")
     cluster_seeds: int = Field(10, ge=2, le=100, description="seeds compared to see how stable the clusters are")
+    sketches: str = Field("", description="folder of drawings (PNG, JPEG, Labelme); empty: simulated ones (R12)")
+    sketches_simulated: int = Field(100, ge=1, le=100_000, description="of exemplars of the clusters (section 2.4: about 100)")
+    sketch_variations: int = Field(9, ge=0, le=1000, description="augmented ones of each sketch (R13)")
 
     # 04, 05, 06: training
     epochs: int = Field(50, ge=0, le=10_000, description="of pix2pix at the full learning rate (R19)")

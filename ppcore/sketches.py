@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ppcore.labelme import read_labelme, size_remark
-from ppcore.settings import StudyError, warn
+from ppcore.settings import DRAWINGS, StudyError, warn
 
-SUFFIXES = (".json", ".png", ".jpg", ".jpeg")
 LARGEST_PX = 50_000_000  # of a picture, read from its header: decoded it takes some 400 MB
 LEAST_CONTRAST = 12 / 255  # between darkest and lightest, of the picture's range; less is paper, noise of JPEG and all
 # Width of the frame, of the shorter side, and the share of it that one tone must have. At .98, 94 % of simulated
@@ -63,10 +62,10 @@ def load_sketches(folder: str | Path, height: int, width: int,
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise StudyError(f"{folder} is no folder: wanted one with drawings ({', '.join(SUFFIXES)})")
+        raise StudyError(f"{folder} is no folder: wanted one with drawings ({', '.join(DRAWINGS)})")
     found: dict[str, tuple[np.ndarray, str]] = {}
     outlined, wrong = set(), []
-    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    files = [path for path in folder.iterdir() if path.suffix.lower() in DRAWINGS and not path.name.startswith(".")]
     for path in sorted(files, key=lambda path: (path.suffix.lower() != ".json", path.name)):
         if path.suffix.lower() == ".json":
             outlined.add(path.stem)

@@ -20,7 +20,10 @@ METHODS = ("real-train", "COPY", "pix2pix", "CycleGAN", "DCGAN", "DEPAS")
 # What makes an image: of the real fine mask; of pix2pix's fine mask (PriorPath as a whole); of the outline directly.
 IMAGE_METHODS = ("real-train", "fine-to-image", "coarse-to-fine-to-image", "coarse-to-image")
 LABELS = {"DEPAS": "DEPAS (our reading)"}  # reading R21
-COLUMNS = ("cohort", "method", "metric", "value", "low", "high", "n", "seed", "device", "commit")
+# From sketches (protocol B): nothing that needs the outline's own real mask, or none at all.
+SKETCH_METHODS = ("COPY", "pix2pix", "CycleGAN")
+# protocol (reading R10): "A", outlines C(m) of test masks; "B drawn" or "B simulated", sketches
+COLUMNS = ("cohort", "method", "protocol", "metric", "value", "low", "high", "n", "seed", "device", "commit")
 NO_WEIGHTS = "no weights"  # what stands for FID and KID without the Inception weights (reading R26)
 
 
@@ -119,9 +122,10 @@ def _row(metric: str, value: float | str, n: int, low: float = np.nan, high: flo
             "low": "" if np.isnan(low) else f"{low:.6g}", "high": "" if np.isnan(high) else f"{high:.6g}", "n": n}
 
 
-def table_2(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Table 2 from the tidy metrics of one cohort: a row a method of METHODS, also of those not run."""
-    return _table(metrics, METHODS, {
+def table_2(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
+    """Table 2 from the tidy metrics of one cohort: a row a method of METHODS (from sketches: SKETCH_METHODS), also of
+    those not run."""
+    return _table(metrics[metrics["protocol"] == protocol], METHODS if protocol == "A" else SKETCH_METHODS, {
         "ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID", "mmd2": "MMD²",
         "mmd_p": "MMD p", "w1_mean": "W1 (sd)", "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1",
         "diversity": "diversity"})

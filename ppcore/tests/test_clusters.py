@@ -1,11 +1,13 @@
 """Kinds of masks: are planted ones found whatever the seed, and is noise not taken for kinds?"""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from ppcore.clusters import choose_k, cluster, exemplars, numbers_to_try, rank, shrink, stability, standardise
+from ppcore.clusters import (choose_k, cluster, exemplars, numbers_to_try, rank, shrink, spread_exemplars, stability,
+                             standardise)
 from ppcore.metrics.morphometry import describe_all
 from ppcore.settings import StudyError
 
@@ -134,3 +136,10 @@ def test_a_descriptor_that_hardly_varies_does_not_drown_the_others():
     features = standardise(np.column_stack([blobs(), np.full(100, 0.5) + 1e-6 * np.arange(100)]))
     assert features[:, :2].std(axis=0) == pytest.approx(1) and features.mean(axis=0) == pytest.approx(0)
     assert np.abs(features[:, 2]).max() < 0.01
+
+
+def test_exemplars_go_round_the_kinds_and_round_the_subjects_of_each():
+    table = pd.DataFrame({"patch": list("abcdef"), "subject": [1, 1, 2, 3, 3, 3], "cluster": [1, 1, 1, 2, 2, 2],
+                          "rank": [1, 2, 3, 3, 1, 2]})
+    assert spread_exemplars(table, 6) == ["a", "e", "c", "f", "b", "d"]  # c, of another subject, before the nearer b
+    assert spread_exemplars(table, 3) == ["a", "e", "c"] and len(spread_exemplars(table, 99)) == 6
