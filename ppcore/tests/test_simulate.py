@@ -145,6 +145,13 @@ def test_zoom_window_and_thickness_keep_to_their_amounts_and_use_them(monkeypatc
     assert np.ptp(varied_disc(monkeypatch, TURN=15)) < 0.2
 
 
+def test_a_window_is_cut_out_anywhere(monkeypatch):
+    still(monkeypatch, WINDOW=0.5)
+    dot = cv2.circle(np.zeros(SHAPE, np.uint8), (256, 128), 8, 1, -1)
+    places = np.array([np.argwhere(augment(dot, seed)).mean(axis=0) for seed in range(40)]) / SHAPE
+    assert (places.min(axis=0) < 0.35).all() and (places.max(axis=0) > 0.65).all()
+
+
 def test_the_turn_is_15_degrees_at_most(monkeypatch):
     still(monkeypatch, TURN=15)
     bar = np.zeros(SHAPE, np.uint8)
