@@ -1,0 +1,184 @@
+"""The drawing page: a sketch by hand -> fine masks -> images. What answers is `ppcore.answer`; this is what one sees.
+
+draw.js is the surface that is drawn on, draw.css the look. Nothing is loaded from elsewhere: the page works offline.
+"""
+
+import base64
+import html
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported, which looks at it
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from ppcore.answer import MOST_VARIANTS, Drawing, Models, draw_fine, draw_images, open_models, training_command
+from ppcore.drawings import save
+from ppcore.figures import mask_picture
+from ppcore.masks import read_mask
+from ppcore.settings import StudyError, data_folder
+from ppcore.sketch_file import read_sketch
+
+EXAMPLES = 8
+BRUSH = 24  # px of the mask, to begin with
+SURFACE = """
+<div class="tools">
+  <button type="button" data-is="draw" aria-pressed="true">Draw</button>
+  <button type="button" data-is="erase" aria-pressed="false">Erase</button>
+  <label>Brush <input type="range" data-is="size" min="1" max="128" value="{brush}"><span data-is="width">{brush} px of
+    the mask</span></label>
+  <button type="button" data-is="undo">Undo</button>
+  <button type="button" data-is="clear">Clear</button>
+  <button type="button" data-is="fill">Fill</button>
+  <span class="asked" data-is="asked"></span>
+</div>
+<div class="sheet"><canvas width="{width}" height="{height}"></canvas><div class="ring" data-is="ring"></div></div>"""
+
+
+def pack(mask: np.ndarray) -> str:
+    """Mask (H, W) in {0, 1} as the surface takes it: its bits in base64."""
+    return base64.b64encode(np.packbits(mask)).decode()
+
+
+def unpack(text: str | None, height: int, width: int) -> np.ndarray:
+    """Mask (height, width) uint8 in {0, 1} that the surface sent; all air before anything was drawn."""
+    try:
+        bits = np.frombuffer(base64.b64decode(text, validate=True), np.uint8) if text else np.zeros(0, np.uint8)
+        return np.unpackbits(bits if text else np.zeros(height * width // 8, np.uint8)).reshape(height, width)
+    except ValueError:
+        raise StudyError(f"what came is no mask of {height} x {width} px: reload the page") from None
+
+
+def show(drawing: Drawing, waiting: bool) -> str:
+    """The answers as HTML, the coarse outline over each. waiting: images are still to come."""
+    height, width = drawing.coarse.shape
+    lines = cv2.findContours(drawing.coarse, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
+    path = "".join("M" + "L".join(f"{x + 0.5:g} {y + 0.5:g}" for x, y in line[:, 0].tolist()) + "Z" for line in lines)
+    over = (f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none"><path vector-effect="non-scaling-stroke" '
+            f'd="{path}"/></svg></div><figcaption>')
+    frame = f'<figure><div class="frame" style="aspect-ratio: {width} / {height}">'
+    shown = ""
+    for n, mask in enumerate(drawing.fine):
+        shown += (f'{frame}{_picture(mask_picture(mask), ".png", "fine mask")}{over}Fine mask {n + 1}: {mask.mean():.1%} '
+                  f'tissue, asked for {drawing.coarse.mean():.1%}</figcaption></figure>')
+        if drawing.images or waiting:
+            image = (_picture(drawing.images[n], ".jpg", "image") if drawing.images
+                     else '<div class="waiting">image to come</div>')
+            shown += f"{frame}{image}{over}Image {n + 1}</figcaption></figure>"
+    return f'<div class="answers">{shown}</div>'
+
+
+def _picture(rgb: np.ndarray, suffix: str, what: str) -> str:
+    how = (cv2.IMWRITE_PNG_COMPRESSION, 1) if suffix == ".png" else (cv2.IMWRITE_JPEG_QUALITY, 92)
+    data = base64.b64encode(cv2.imencode(suffix, rgb[..., ::-1], how)[1]).decode()
+    return f'<img alt="{what}" src="data:image/{suffix[1:].replace("jpg", "jpeg")};base64,{data}">'
+
+
+def _note(words: str) -> str:
+    return f'<div class="note">{html.escape(words)}</div>'
+
+
+def _who_answers(models: Models) -> str:
+    made = models.made_with
+    cards = ", ".join(f"{name} (card {hashes['card']})" for name, hashes in made["models"].items())
+    missing = "" if models.pix2pixhd else (" · no image: no pix2pixHD is trained, "
+                                           f"`{training_command(models.profile, models.cohort)}` makes one")
+    return (f"Cohort **{models.cohort}**, profile {models.profile}, {models.height} x {models.width} px · answered by {cards} "
+            f"· commit {made['commit']}, {made['device']}, {made['precision']}{missing}")
+
+
+def build(models: Models) -> gr.Blocks:
+    """The page for the models of a cohort."""
+    size = models.height, models.width
+    coarse = sorted((data_folder(models.profile, models.cohort) / "coarse").glob("[!.]*.png"))
+    examples = [read_mask(path) for path in coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]]
+
+    def answer(text: str, seed: float, variants: float) -> Iterator[tuple[str, Drawing | None]]:
+        try:
+            drawing = draw_fine(models, unpack(text, *size), int(seed or 0), int(variants))
+            yield show(drawing, models.pix2pixhd is not None), drawing
+            if models.pix2pixhd:
+                drawing = draw_images(models, drawing)
+                yield show(drawing, False), drawing
+        except StudyError as error:
+            yield _note(str(error)), None
+
+    def upload(path: str) -> str | dict:
+        try:
+            mask, remark = read_sketch(path, *size)
+        except StudyError as error:
+            gr.Warning(html.escape(str(error)), duration=15)
+            return gr.skip()
+        gr.Info(html.escape(remark))
+        return pack(mask)
+
+    def store(drawing: Drawing | None, name: str) -> str:
+        if drawing is None:
+            return _note("There is nothing to save yet: draw first.")
+        try:
+            drawing = drawing if drawing.images else draw_images(models, drawing)
+            folder = save(models, drawing, name.strip())
+        except StudyError as error:
+            return _note(str(error))
+        return _note(f"Saved: {folder}\n./run_all.sh draw --reproduce {folder} makes it again and compares.")
+
+    with gr.Blocks(title="PriorPath: draw tissue", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.Markdown(f"## Draw where tissue should be\n{_who_answers(models)}")
+        kept = gr.State()
+        with gr.Row():
+            with gr.Column(min_width=340):
+                surface = gr.HTML(html_template=SURFACE.format(brush=BRUSH, height=size[0], width=size[1]),
+                                  js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"), rows=size[0],
+                                  columns=size[1], elem_classes="surface", apply_default_css=False)
+                with gr.Row():
+                    seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=100)
+                    variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
+                    outline = gr.Checkbox(True, label="Show the coarse outline", min_width=160)
+                with gr.Row():
+                    again = gr.Button("Answer", variant="primary", min_width=100)
+                    given = gr.UploadButton("Upload an image or a Labelme file", file_types=["image", ".json"], min_width=200)
+                chosen = gr.Gallery([mask_picture(mask) for mask in examples], label=f"Start from a coarse mask of "
+                                    f"{models.cohort}", columns=4, height="auto", allow_preview=False, object_fit="contain",
+                                    buttons=[], interactive=False, visible=bool(examples), format="png")
+            with gr.Column(min_width=340):
+                shown = gr.HTML(_note("The answer comes here when you let go of the pen."), elem_id="shown",
+                                apply_default_css=False)
+                with gr.Row():
+                    name = gr.Textbox("drawing-1", label="Name", max_length=80, min_width=160)
+                    keep = gr.Button("Save", min_width=100)
+                stored = gr.HTML(elem_id="stored", apply_default_css=False)
+
+        asked = {"inputs": [surface, seed, variants], "outputs": [shown, kept], "concurrency_id": "models",
+                 "show_progress": "hidden", "api_visibility": "private"}
+        gr.on([surface.input, again.click, seed.change, variants.change], answer, trigger_mode="always_last", **asked)
+        given.upload(upload, given, surface, api_visibility="private").success(answer, **asked)
+        chosen.select(lambda event: pack(examples[event.index]), None, surface, api_visibility="private",
+                      show_progress="hidden").success(answer, **asked)
+        keep.click(store, [kept, name], stored, api_visibility="private", concurrency_id="models")
+        outline.change(None, outline, js="(on) => document.body.classList.toggle('without-outline', !on)")
+    return page
+
+
+def serve(profile: str, cohort: str, host: str, port: int) -> int:
+    """Open the page and stay until it is interrupted. Raises `StudyError` before anything is served."""
+    models = open_models(profile, cohort)
+    draw_fine(models, np.ones((models.height, models.width)), 0)  # the first answer of a network is a slow one
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except (OSError, OverflowError) as error:
+        raise StudyError(f"--host {host} --port {port} cannot be opened ({error}): take another port") from None
+    page = build(models)
+    page.queue(default_concurrency_limit=4)
+    print(f"cohort {cohort}, profile {profile}: draw at http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        print("Whoever reaches this address can draw and save: there is no password.", flush=True)
+    page.launch(server_name=host, server_port=port, share=False, quiet=True, footer_links=[], run_history=False,
+                ssr_mode=False, enable_monitoring=False, max_file_size="40mb", css_paths=Path(__file__).with_suffix(".css"),
+                inbrowser=bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")),
+                theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]))
+    return 0
