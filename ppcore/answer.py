@@ -1,4 +1,4 @@
-"""What do the models make of a sketch? Fine masks, then images. `ppcore.drawings` stores them, `ppcore.draw` is the page."""
+"""What do the models make of a sketch? Fine masks, then images. See also `ppcore.drawings` and `ppcore.draw`."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -95,7 +95,8 @@ def as_coarse(sketch: np.ndarray, height: int, width: int) -> np.ndarray:
         raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, 1]: wanted one "
                          "channel (height, width), 1 where tissue is")
     how = cv2.INTER_AREA if sketch.shape[0] >= height else cv2.INTER_LINEAR
-    coarse = (cv2.resize((sketch >= 0.5).astype(np.float32), (width, height), interpolation=how) >= 0.5).astype(np.uint8)
+    share = cv2.resize((sketch >= 0.5).astype(np.float32), (width, height), interpolation=how)
+    coarse = (share >= 0.5).astype(np.uint8)
     if not coarse.any():
         raise StudyError("The drawing is empty: draw where tissue should be.")
     return coarse

@@ -37,8 +37,9 @@ function show(left, top, right, bottom) {
 // every pixel whose centre is at most half a brush from the way between two places
 function stroke([x0, y0], [x1, y1]) {
   const radius = Math.max(size.value / 2, 0.71), dx = x1 - x0, dy = y1 - y0, length = dx * dx + dy * dy;
-  const left = Math.max(0, Math.floor(Math.min(x0, x1) - radius)), right = Math.min(W, Math.ceil(Math.max(x0, x1) + radius));
-  const top = Math.max(0, Math.floor(Math.min(y0, y1) - radius)), bottom = Math.min(H, Math.ceil(Math.max(y0, y1) + radius));
+  const first = (a, b) => Math.max(0, Math.floor(Math.min(a, b) - radius));
+  const end = (a, b, size) => Math.min(size, Math.ceil(Math.max(a, b) + radius));
+  const left = first(x0, x1), right = end(x0, x1, W), top = first(y0, y1), bottom = end(y0, y1, H);
   if (left >= right || top >= bottom) return;
   const value = erasing ? 0 : 1;
   for (let y = top; y < bottom; y++)
@@ -85,7 +86,7 @@ function moveRing(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (pen !== null || event.button > 0 && event.button !== 5) return;  // one pen at a time; 5: the eraser's end of a pen
+  if (pen !== null || event.button > 0 && event.button !== 5) return;  // one pen at a time; 5: a pen's other end
   event.preventDefault();
   canvas.setPointerCapture(event.pointerId);
   pen = event.pointerId, at = place(event);
@@ -127,9 +128,9 @@ for (const [name, value] of [["clear", 0], ["fill", 1]])
 find("undo").addEventListener("click", undo);
 window.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z"
-      && !/^(INPUT|TEXTAREA)$/.test(event.target.tagName) | event.target === size) undo();
+      && (event.target === size || !/^(INPUT|TEXTAREA)$/.test(event.target.tagName))) undo();
 });
-size.addEventListener("input", () => { find("width").textContent = size.value + " px of the mask"; });
+size.addEventListener("input", () => { find("width").textContent = size.value + " mask px"; });
 watch("value", () => {  // an example or an upload: a step like any other, and Python knows it
   if (!props.value || props.value === last) return;
   remember(last);

@@ -1,10 +1,12 @@
 """The drawing page: a sketch by hand -> fine masks -> images. What answers is `ppcore.answer`; this is what one sees.
 
-draw.js is the surface that is drawn on, draw.css the look. Nothing is loaded from elsewhere: the page works offline.
+draw.html and draw.js are the surface that is drawn on, draw.css is the look. Nothing is loaded from elsewhere: the page
+works offline.
 """
 
 import base64
 import html
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -25,18 +27,10 @@ from ppcore.sketch_file import read_sketch
 
 EXAMPLES = 8
 BRUSH = 24  # px of the mask, to begin with
-SURFACE = """
-<div class="tools">
-  <button type="button" data-is="draw" aria-pressed="true">Draw</button>
-  <button type="button" data-is="erase" aria-pressed="false">Erase</button>
-  <label>Brush <input type="range" data-is="size" min="1" max="128" value="{brush}"><span data-is="width">{brush} px of
-    the mask</span></label>
-  <button type="button" data-is="undo">Undo</button>
-  <button type="button" data-is="clear">Clear</button>
-  <button type="button" data-is="fill">Fill</button>
-  <span class="asked" data-is="asked"></span>
-</div>
-<div class="sheet"><canvas width="{width}" height="{height}"></canvas><div class="ring" data-is="ring"></div></div>"""
+CHOOSE = """element.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button) trigger("click", {number: Number(button.dataset.number)});
+});"""
 
 
 def pack(mask: np.ndarray) -> str:
@@ -46,9 +40,11 @@ def pack(mask: np.ndarray) -> str:
 
 def unpack(text: str | None, height: int, width: int) -> np.ndarray:
     """Mask (height, width) uint8 in {0, 1} that the surface sent; all air before anything was drawn."""
+    if not text:
+        return np.zeros((height, width), np.uint8)
     try:
-        bits = np.frombuffer(base64.b64decode(text, validate=True), np.uint8) if text else np.zeros(0, np.uint8)
-        return np.unpackbits(bits if text else np.zeros(height * width // 8, np.uint8)).reshape(height, width)
+        bits = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+        return np.unpackbits(bits).reshape(height, width)
     except ValueError:
         raise StudyError(f"what came is no mask of {height} x {width} px: reload the page") from None
 
@@ -63,13 +59,14 @@ def show(drawing: Drawing, waiting: bool) -> str:
     frame = f'<figure><div class="frame" style="aspect-ratio: {width} / {height}">'
     shown = ""
     for n, mask in enumerate(drawing.fine):
-        shown += (f'{frame}{_picture(mask_picture(mask), ".png", "fine mask")}{over}Fine mask {n + 1}: {mask.mean():.1%} '
-                  f'tissue, asked for {drawing.coarse.mean():.1%}</figcaption></figure>')
+        fine = _picture(mask_picture(mask), ".png", "fine mask")
+        shown += (f'{frame}{fine}{over}Fine mask {n + 1}: {mask.mean():.1%} tissue, asked for '
+                  f'{drawing.coarse.mean():.1%}</figcaption></figure>')
         if drawing.images or waiting:
             image = (_picture(drawing.images[n], ".jpg", "image") if drawing.images
                      else '<div class="waiting">image to come</div>')
             shown += f"{frame}{image}{over}Image {n + 1}</figcaption></figure>"
-    return f'<div class="answers">{shown}</div>'
+    return f'<div class="answers{" several" * (len(drawing.fine) > 1)}">{shown}</div>'
 
 
 def _picture(rgb: np.ndarray, suffix: str, what: str) -> str:
@@ -78,8 +75,23 @@ def _picture(rgb: np.ndarray, suffix: str, what: str) -> str:
     return f'<img alt="{what}" src="data:image/{suffix[1:].replace("jpg", "jpeg")};base64,{data}">'
 
 
+def _beside(suffix: str) -> str:
+    return Path(__file__).with_suffix(suffix).read_text(encoding="utf-8")
+
+
 def _note(words: str) -> str:
     return f'<div class="note">{html.escape(words)}</div>'
+
+
+def _examples(masks: list[np.ndarray], cohort: str) -> str:
+    """Coarse masks to start from, as buttons."""
+    pictures = [_picture(mask_picture(mask), ".png", "coarse mask") for mask in masks]
+    buttons = "".join(f'<button type="button" data-number="{n}">{shown}</button>' for n, shown in enumerate(pictures))
+    return f'<p>Start from a coarse mask of {cohort}</p><div class="examples">{buttons}</div>' if masks else ""
+
+
+def _free_name(drawings: Path) -> str:
+    return next(name for name in map("drawing-{}".format, itertools.count(1)) if not (drawings / name).exists())
 
 
 def _who_answers(models: Models) -> str:
@@ -87,14 +99,15 @@ def _who_answers(models: Models) -> str:
     cards = ", ".join(f"{name} (card {hashes['card']})" for name, hashes in made["models"].items())
     missing = "" if models.pix2pixhd else (" · no image: no pix2pixHD is trained, "
                                            f"`{training_command(models.profile, models.cohort)}` makes one")
-    return (f"Cohort **{models.cohort}**, profile {models.profile}, {models.height} x {models.width} px · answered by {cards} "
-            f"· commit {made['commit']}, {made['device']}, {made['precision']}{missing}")
+    return (f"Cohort **{models.cohort}**, profile {models.profile}, {models.height} x {models.width} px · "
+            f"answered by {cards} · commit {made['commit']}, {made['device']}, {made['precision']}{missing}")
 
 
 def build(models: Models) -> gr.Blocks:
     """The page for the models of a cohort."""
     size = models.height, models.width
-    coarse = sorted((data_folder(models.profile, models.cohort) / "coarse").glob("[!.]*.png"))
+    folder = data_folder(models.profile, models.cohort)
+    coarse, drawings = sorted((folder / "coarse").glob("[!.]*.png")), folder / "drawings"
     examples = [read_mask(path) for path in coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]]
 
     def answer(text: str, seed: float, variants: float) -> Iterator[tuple[str, Drawing | None]]:
@@ -107,6 +120,9 @@ def build(models: Models) -> gr.Blocks:
         except StudyError as error:
             yield _note(str(error)), None
 
+    def start_from(event: gr.EventData) -> str:
+        return pack(examples[event.number])
+
     def upload(path: str) -> str | dict:
         try:
             mask, remark = read_sketch(path, *size)
@@ -116,49 +132,49 @@ def build(models: Models) -> gr.Blocks:
         gr.Info(html.escape(remark))
         return pack(mask)
 
-    def store(drawing: Drawing | None, name: str) -> str:
+    def store(drawing: Drawing | None, name: str) -> tuple[str, str]:
         if drawing is None:
-            return _note("There is nothing to save yet: draw first.")
+            return _note("There is nothing to save yet: draw first."), name
         try:
             drawing = drawing if drawing.images else draw_images(models, drawing)
             folder = save(models, drawing, name.strip())
         except StudyError as error:
-            return _note(str(error))
-        return _note(f"Saved: {folder}\n./run_all.sh draw --reproduce {folder} makes it again and compares.")
+            return _note(str(error)), name
+        words = f"Saved in {folder}\nTo make it again and compare: ./run_all.sh draw --reproduce {folder}"
+        return _note(words), _free_name(drawings)
 
     with gr.Blocks(title="PriorPath: draw tissue", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown(f"## Draw where tissue should be\n{_who_answers(models)}")
         kept = gr.State()
         with gr.Row():
             with gr.Column(min_width=340):
-                surface = gr.HTML(html_template=SURFACE.format(brush=BRUSH, height=size[0], width=size[1]),
-                                  js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"), rows=size[0],
+                surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=size[0], width=size[1]),
+                                  js_on_load=_beside(".js"), rows=size[0],
                                   columns=size[1], elem_classes="surface", apply_default_css=False)
                 with gr.Row():
                     seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=100)
                     variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
-                    outline = gr.Checkbox(True, label="Show the coarse outline", min_width=160)
                 with gr.Row():
-                    again = gr.Button("Answer", variant="primary", min_width=100)
-                    given = gr.UploadButton("Upload an image or a Labelme file", file_types=["image", ".json"], min_width=200)
-                chosen = gr.Gallery([mask_picture(mask) for mask in examples], label=f"Start from a coarse mask of "
-                                    f"{models.cohort}", columns=4, height="auto", allow_preview=False, object_fit="contain",
-                                    buttons=[], interactive=False, visible=bool(examples), format="png")
+                    again = gr.Button("Answer", variant="primary", min_width=100, size="md")
+                    given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
+                                            file_types=["image", ".json"])
+                chosen = gr.HTML(_examples(examples, models.cohort), js_on_load=CHOOSE, apply_default_css=False)
             with gr.Column(min_width=340):
                 shown = gr.HTML(_note("The answer comes here when you let go of the pen."), elem_id="shown",
                                 apply_default_css=False)
+                outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
                 with gr.Row():
-                    name = gr.Textbox("drawing-1", label="Name", max_length=80, min_width=160)
-                    keep = gr.Button("Save", min_width=100)
+                    name = gr.Textbox(_free_name(drawings), show_label=False, max_length=80, min_width=160,
+                                      container=False, placeholder="name of the drawing")
+                    keep = gr.Button("Save", min_width=100, size="md")
                 stored = gr.HTML(elem_id="stored", apply_default_css=False)
 
-        asked = {"inputs": [surface, seed, variants], "outputs": [shown, kept], "concurrency_id": "models",
-                 "show_progress": "hidden", "api_visibility": "private"}
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        asked = {"inputs": [surface, seed, variants], "outputs": [shown, kept], "concurrency_id": "models", **quiet}
         gr.on([surface.input, again.click, seed.change, variants.change], answer, trigger_mode="always_last", **asked)
-        given.upload(upload, given, surface, api_visibility="private").success(answer, **asked)
-        chosen.select(lambda event: pack(examples[event.index]), None, surface, api_visibility="private",
-                      show_progress="hidden").success(answer, **asked)
-        keep.click(store, [kept, name], stored, api_visibility="private", concurrency_id="models")
+        given.upload(upload, given, surface, **quiet).success(answer, **asked)
+        chosen.click(start_from, None, surface, **quiet).success(answer, **asked)
+        keep.click(store, [kept, name], [stored, name], concurrency_id="models", **quiet)
         outline.change(None, outline, js="(on) => document.body.classList.toggle('without-outline', !on)")
     return page
 
@@ -178,7 +194,7 @@ def serve(profile: str, cohort: str, host: str, port: int) -> int:
     if host not in ("127.0.0.1", "localhost", "::1"):
         print("Whoever reaches this address can draw and save: there is no password.", flush=True)
     page.launch(server_name=host, server_port=port, share=False, quiet=True, footer_links=[], run_history=False,
-                ssr_mode=False, enable_monitoring=False, max_file_size="40mb", css_paths=Path(__file__).with_suffix(".css"),
+                ssr_mode=False, enable_monitoring=False, max_file_size="40mb", css=_beside(".css"),
                 inbrowser=bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")),
-                theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]))
+                theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]))
     return 0

@@ -96,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     page = parser.add_argument_group("of the drawing page")
     page.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860")
     page.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
-                      help="default: 127.0.0.1, which only this machine reaches; 0.0.0.0 lets others in, without a password")
+                      help="default: 127.0.0.1, which only this machine reaches; 0.0.0.0 lets others in, with no "
+                           "password")
     page.add_argument("--reproduce", metavar="DIR", help="make a saved drawing again instead, and compare")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and why")
     return parser

@@ -1,4 +1,4 @@
-"""Stand-in for `read_sketch` of ppcore/sketches.py: once that is there, import it in ppcore/draw.py and remove this file."""
+"""Stand-in for `read_sketch` of ppcore/sketches.py: once that is there, ppcore/draw.py imports it instead."""
 
 import json
 from pathlib import Path
