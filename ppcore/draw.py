@@ -143,7 +143,8 @@ def build(models: Models) -> gr.Blocks:
         words = f"Saved in {folder}\nTo make it again and compare: ./run_all.sh draw --reproduce {folder}"
         return _note(words), _free_name(drawings)
 
-    with gr.Blocks(title="PriorPath: draw tissue", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with gr.Blocks(title="PriorPath: draw tissue", analytics_enabled=False, delete_cache=(3600, 86400),
+                   fill_width=True) as page:
         gr.Markdown(f"## Draw where tissue should be\n{_who_answers(models)}")
         kept = gr.State()
         with gr.Row():
