@@ -91,7 +91,7 @@ def _examples(masks: list[np.ndarray], cohort: str) -> str:
 
 
 def _free_name(drawings: Path) -> str:
-    return next(name for name in map("drawing-{}".format, itertools.count(1)) if not (drawings / name).exists())
+    return next(name for n in itertools.count(1) if not (drawings / (name := f"drawing-{n}")).exists())
 
 
 def _who_answers(models: Models) -> str:
@@ -165,11 +165,10 @@ def build(models: Models) -> gr.Blocks:
                                 apply_default_css=False)
                 outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
                 with gr.Row():
-                    name = gr.Textbox(_free_name(drawings), show_label=False, max_length=80, min_width=160,
+                    name = gr.Textbox(lambda: _free_name(drawings), show_label=False, max_length=80, min_width=160,
                                       container=False, placeholder="name of the drawing")
                     keep = gr.Button("Save", min_width=100, size="md")
                 stored = gr.HTML(elem_id="stored", apply_default_css=False)
-
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         asked = {"inputs": [surface, seed, variants], "outputs": [shown, kept], "concurrency_id": "models", **quiet}
         gr.on([surface.input, again.click, seed.change, variants.change], answer, trigger_mode="always_last", **asked)
