@@ -6,13 +6,13 @@
 
 const H = props.rows, W = props.columns;
 const AIR = 0xffffffff, TISSUE = 0xff562b3d;  // as ppcore.figures draws a mask; bytes are alpha, blue, green, red
-const UNDOS = 200;
+const UNDOS = 200, REST = 500;  // REST: ms without a stroke
 const find = (name) => element.querySelector("[data-is=" + name + "]");
 const canvas = element.querySelector("canvas"), context = canvas.getContext("2d");
 const picture = context.createImageData(W, H), pixels = new Uint32Array(picture.data.buffer);
 const size = find("size"), ring = find("ring");
 const past = [];  // the mask before each step, as base64
-let mask = new Uint8Array(H * W), last = "", pen = null, at = null, erasing = false;
+let mask = new Uint8Array(H * W), last = "", pen = null, at = null, erasing = false, moved = -REST;
 
 function pack() {
   const bytes = new Uint8Array(H * W / 8);
@@ -64,9 +64,15 @@ function tell(python) {
   find("undo").disabled = !past.length;
   last = pack();
   if (!python) return;
+  moved = performance.now();
   props.value = last;
   trigger("input");
 }
+
+// images wait for it: they take longer than masks, and would keep the next stroke's mask waiting
+window.surfaceAtRest = async () => {
+  while (pen !== null || performance.now() - moved < REST) await new Promise((done) => setTimeout(done, 50));
+};
 
 function undo() {
   if (!past.length || pen !== null) return;

@@ -1,7 +1,6 @@
 """The drawing page: a sketch by hand -> fine masks -> images. What answers is `ppcore.answer`; this is what one sees.
 
-draw.html and draw.js are the surface that is drawn on, draw.css is the look. Nothing is loaded from elsewhere: the page
-works offline.
+draw.html and draw.js are the surface that is drawn on, draw.css is the look. All is served from here: it works offline.
 """
 
 import base64
@@ -9,10 +8,7 @@ import html
 import itertools
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported, which looks at it
 
 import cv2
 import gradio as gr
@@ -27,10 +23,8 @@ from ppcore.sketch_file import read_sketch
 
 EXAMPLES = 8
 BRUSH = 24  # px of the mask, to begin with
-CHOOSE = """element.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (button) trigger("click", {number: Number(button.dataset.number)});
-});"""
+CHOOSE = ('element.addEventListener("click", (event) => { const button = event.target.closest("button"); '
+          'if (button) trigger("click", {number: Number(button.dataset.number)}); });')
 
 
 def pack(mask: np.ndarray) -> str:
@@ -63,7 +57,7 @@ def show(drawing: Drawing, waiting: bool) -> str:
         shown += (f'{frame}{fine}{over}Fine mask {n + 1}: {mask.mean():.1%} tissue, asked for '
                   f'{drawing.coarse.mean():.1%}</figcaption></figure>')
         if drawing.images or waiting:
-            image = (_picture(drawing.images[n], ".jpg", "image") if drawing.images
+            image = (_picture(drawing.images[n], ".jpeg", "image") if drawing.images
                      else '<div class="waiting">image to come</div>')
             shown += f"{frame}{image}{over}Image {n + 1}</figcaption></figure>"
     return f'<div class="answers{" several" * (len(drawing.fine) > 1)}">{shown}</div>'
@@ -72,7 +66,7 @@ def show(drawing: Drawing, waiting: bool) -> str:
 def _picture(rgb: np.ndarray, suffix: str, what: str) -> str:
     how = (cv2.IMWRITE_PNG_COMPRESSION, 1) if suffix == ".png" else (cv2.IMWRITE_JPEG_QUALITY, 92)
     data = base64.b64encode(cv2.imencode(suffix, rgb[..., ::-1], how)[1]).decode()
-    return f'<img alt="{what}" src="data:image/{suffix[1:].replace("jpg", "jpeg")};base64,{data}">'
+    return f'<img alt="{what}" src="data:image/{suffix[1:]};base64,{data}">'
 
 
 def _beside(suffix: str) -> str:
@@ -109,16 +103,20 @@ def build(models: Models) -> gr.Blocks:
     folder = data_folder(models.profile, models.cohort)
     coarse, drawings = sorted((folder / "coarse").glob("[!.]*.png")), folder / "drawings"
     examples = [read_mask(path) for path in coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]]
+    plain = {"apply_default_css": False}
 
-    def answer(text: str, seed: float, variants: float) -> Iterator[tuple[str, Drawing | None]]:
+    def answer(text: str, seed: float, variants: float) -> tuple[str, Drawing | None]:
         try:
             drawing = draw_fine(models, unpack(text, *size), int(seed or 0), int(variants))
-            yield show(drawing, models.pix2pixhd is not None), drawing
-            if models.pix2pixhd:
-                drawing = draw_images(models, drawing)
-                yield show(drawing, False), drawing
         except StudyError as error:
-            yield _note(str(error)), None
+            return _note(str(error)), None
+        return show(drawing, models.pix2pixhd is not None), drawing
+
+    def paint(drawing: Drawing | None) -> tuple[str, Drawing] | dict:
+        if drawing is None or drawing.images or not models.pix2pixhd:
+            return gr.skip()
+        drawing = draw_images(models, drawing)
+        return show(drawing, False), drawing
 
     def start_from(event: gr.EventData) -> str:
         return pack(examples[event.number])
@@ -151,7 +149,7 @@ def build(models: Models) -> gr.Blocks:
             with gr.Column(min_width=340):
                 surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=size[0], width=size[1]),
                                   js_on_load=_beside(".js"), rows=size[0],
-                                  columns=size[1], elem_classes="surface", apply_default_css=False)
+                                  columns=size[1], elem_classes="surface", **plain)
                 with gr.Row():
                     seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=100)
                     variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
@@ -159,21 +157,23 @@ def build(models: Models) -> gr.Blocks:
                     again = gr.Button("Answer", variant="primary", min_width=100, size="md")
                     given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
                                             file_types=["image", ".json"])
-                chosen = gr.HTML(_examples(examples, models.cohort), js_on_load=CHOOSE, apply_default_css=False)
+                chosen = gr.HTML(_examples(examples, models.cohort), js_on_load=CHOOSE, **plain)
             with gr.Column(min_width=340):
-                shown = gr.HTML(_note("The answer comes here when you let go of the pen."), elem_id="shown",
-                                apply_default_css=False)
+                shown = gr.HTML(_note("Let go of the pen, and the answer comes here."), elem_id="shown", **plain)
                 outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
                 with gr.Row():
                     name = gr.Textbox(lambda: _free_name(drawings), show_label=False, max_length=80, min_width=160,
                                       container=False, placeholder="name of the drawing")
                     keep = gr.Button("Save", min_width=100, size="md")
-                stored = gr.HTML(elem_id="stored", apply_default_css=False)
+                stored = gr.HTML(elem_id="stored", **plain)
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        asked = {"inputs": [surface, seed, variants], "outputs": [shown, kept], "concurrency_id": "models", **quiet}
-        gr.on([surface.input, again.click, seed.change, variants.change], answer, trigger_mode="always_last", **asked)
-        given.upload(upload, given, surface, **quiet).success(answer, **asked)
-        chosen.click(start_from, None, surface, **quiet).success(answer, **asked)
+        made = {"outputs": [shown, kept], "concurrency_id": "models", **quiet}  # one after another, in the order asked
+        asked = {"inputs": [surface, seed, variants], **made}
+        changes = [surface.input, again.click, seed.change, variants.change]
+        for answered in (gr.on(changes, answer, trigger_mode="always_last", **asked),
+                         given.upload(upload, given, surface, **quiet).success(answer, **asked),
+                         chosen.click(start_from, None, surface, **quiet).success(answer, **asked)):
+            answered.then(paint, kept, js="async (drawing) => { await surfaceAtRest(); return drawing; }", **made)
         keep.click(store, [kept, name], [stored, name], concurrency_id="models", **quiet)
         outline.change(None, outline, js="(on) => document.body.classList.toggle('without-outline', !on)")
     return page
@@ -184,12 +184,11 @@ def serve(profile: str, cohort: str, host: str, port: int) -> int:
     models = open_models(profile, cohort)
     draw_fine(models, np.ones((models.height, models.width)), 0)  # the first answer of a network is a slow one
     try:
-        with socket.create_server((host, port)):
-            pass
+        socket.create_server((host, port)).close()
     except (OSError, OverflowError) as error:
         raise StudyError(f"--host {host} --port {port} cannot be opened ({error}): take another port") from None
     page = build(models)
-    page.queue(default_concurrency_limit=4)
+    page.queue(default_concurrency_limit=1)
     print(f"cohort {cohort}, profile {profile}: draw at http://{host}:{port} (Ctrl-C ends it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
         print("Whoever reaches this address can draw and save: there is no password.", flush=True)
