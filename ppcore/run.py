@@ -25,6 +25,10 @@ commands:
   ./run_all.sh [options]                  run the study
   ./run_all.sh test                       run all tests (unit tests, then every notebook twice in the smoke profile)
   ./run_all.sh parameters [--profile P]   list every parameter of a profile with its meaning
+  ./run_all.sh draw [--cohort NAME] [--profile P] [--port N] [--host 127.0.0.1]
+                                          open a page to draw on; the cohort's trained models answer with fine masks
+                                          and images
+  ./run_all.sh draw --reproduce DIR       make a drawing that was saved there again, and compare bit for bit
 
 examples:
   ./run_all.sh                                                   the demo, on the embedded cohort
@@ -46,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
             return run_tests()
         if options.command == "parameters":
             return list_parameters(options.profile)
+        if options.command == "draw":
+            return draw(options)
         return run_study(options, passed_on)
     except StudyError as error:
         print(f"run_all.sh: nothing was started.\n{error}", file=sys.stderr)
@@ -65,7 +71,7 @@ def _split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./run_all.sh", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", nargs="?", choices=("run", "test", "parameters"), default="run",
+    parser.add_argument("command", nargs="?", choices=("run", "test", "parameters", "draw"), default="run",
                         help="default: run")
     parser.add_argument("--profile", default="demo", choices=("smoke", "demo", "paper"),
                         help="size of the run: seconds, minutes on two CPU cores (default), the paper's")
@@ -87,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--executor", metavar="NAME", help="a Snakemake executor plug-in, as in slurm")
     parser.add_argument("--update-notebooks", action="store_true",
                         help="keep this run's outputs in the notebooks (demo on PHANTOM only)")
+    page = parser.add_argument_group("of the drawing page")
+    page.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860")
+    page.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
+                      help="default: 127.0.0.1, which only this machine reaches; 0.0.0.0 lets others in, with no "
+                           "password")
+    page.add_argument("--reproduce", metavar="DIR", help="make a saved drawing again instead, and compare")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and why")
     return parser
 
@@ -346,6 +358,24 @@ def list_parameters(profile: str) -> int:
     for name, value in load_settings(profile, {}).model_dump().items():
         print(f"{name:22}{value!r:>12}  {Settings.model_fields[name].description}")
     return 0
+
+
+def draw(options: argparse.Namespace) -> int:
+    """Open the drawing page, or make a saved drawing again; 1 where it comes out otherwise."""
+    from ppcore.settings import StudyError
+
+    if len(options.cohort) > 1 or options.parameters:
+        raise StudyError("draw: wanted one --cohort and no -p; the trained models bring their own parameters")
+    if not options.reproduce:
+        from ppcore.draw import serve
+
+        return serve(options.profile, options.cohort[0], options.host, options.port)
+    from ppcore.drawings import reproduce
+
+    otherwise = reproduce(options.reproduce)
+    print(f"{options.reproduce}: " + (f"came out otherwise: {', '.join(otherwise)}" if otherwise else
+                                      "made again, the same bit for bit"))
+    return 1 if otherwise else 0
 
 
 def run_tests() -> int:

@@ -1,0 +1,130 @@
+"""What do the models make of a sketch? Fine masks, then images. See also `ppcore.drawings` and `ppcore.draw`."""
+
+import os
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+import cv2
+import numpy as np
+import torch
+
+from ppcore.cohorts import EMBEDDED, TCGA
+from ppcore.files import hash_file
+from ppcore.masks import read_mask
+from ppcore.patches import to_image, to_mask, to_tensor
+from ppcore.settings import StudyError, commit, data_folder, load_settings
+from ppcore.training.model_card import load_model
+from ppcore.training.pix2pix import Pix2Pix
+from ppcore.training.pix2pixhd import Pix2PixHD
+
+MOST_VARIANTS = 8
+_one_at_a_time = Lock()  # noise comes from torch's one random state, and two answers at once would share the cores
+
+
+@dataclass(frozen=True)
+class Models:
+    """The trained models of a cohort. made_with: what a stored drawing tells of them.
+
+    pix2pixhd: None where none is trained. height, width: of a patch, px.
+    """
+
+    profile: str
+    cohort: str
+    height: int
+    width: int
+    pix2pix: Pix2Pix
+    pix2pixhd: Pix2PixHD | None
+    made_with: dict = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A sketch (h, w) and its answer: coarse and fine masks (H, W) in {0, 1}, images (H, W, 3) uint8 or none yet."""
+
+    sketch: np.ndarray
+    coarse: np.ndarray
+    seed: int
+    fine: list[np.ndarray]
+    images: list[np.ndarray] = field(default_factory=list)
+
+
+def open_models(profile: str, cohort: str, precision: str = "auto", threads: int = 0) -> Models:
+    """Load the models that notebooks 04 and 06 trained. threads: of the CPU; 0: all, at most 8.
+
+    Raises `StudyError` where no pix2pix is trained or a model cannot be read, with the command that trains one.
+    """
+    settings, folder = load_settings(profile, {"cohort": cohort}), data_folder(profile, cohort)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.deterministic = True
+    loaded, hashes = {"pix2pixhd": None}, {}
+    for name, kind in (("pix2pix", Pix2Pix), ("pix2pixhd", Pix2PixHD)):
+        run = folder / "models" / name
+        if name == "pix2pixhd" and not (run / "model.json").exists():
+            continue
+        try:
+            loaded[name] = load_model(kind, run, device, precision)
+            hashes[name] = {"card": hash_file(run / "model.json"), "weights": hash_file(run / "generator.safetensors")}
+        except FileNotFoundError:
+            raise StudyError(f"cohort {cohort} has no trained {name} in the profile {profile}: make it with\n"
+                             f"  {training_command(profile, cohort)}") from None
+        except Exception as error:  # a damaged file raises many kinds
+            raise StudyError(f"{run} cannot be read: {error}. Remove the folder, and train anew with\n"
+                             f"  {training_command(profile, cohort)}") from error
+    cut = next((folder / "coarse").glob("[!.]*.png"), None)  # -p may have asked for another size than the profile's
+    height, width = read_mask(cut).shape if cut else (settings.patch_height, settings.patch_width)
+    weight = next(loaded["pix2pix"].networks["generator"].parameters())
+    return Models(profile, cohort, height, width, **loaded, made_with={
+        "profile": profile, "cohort": cohort, "commit": commit(), "models": hashes, "height": height, "width": width,
+        "device": device, "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
+        "threads": threads or min(8, os.cpu_count() or 1)})
+
+
+def training_command(profile: str, cohort: str) -> str:
+    """The command that trains the models of a cohort; what is up to date is skipped."""
+    images = "" if cohort in EMBEDDED or cohort in TCGA else " --slides DIR --stain he"
+    return f"./run_all.sh --profile {profile} --cohort {cohort}{images}"
+
+
+def as_coarse(sketch: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A sketch (h, w) in [0, 1], tissue from .5 on, as coarse mask (height, width) in {0, 1}; stretched.
+
+    The drawing itself is the coarse input, not C of it (reading R10). Raises `StudyError` for another shape or other
+    values, and where no tissue is left: the models have seen no patch without any.
+    """
+    if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() <= 1):
+        raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, 1]: wanted one "
+                         "channel (height, width), 1 where tissue is")
+    how = cv2.INTER_AREA if sketch.shape[0] >= height else cv2.INTER_LINEAR
+    share = cv2.resize((sketch >= 0.5).astype(np.float32), (width, height), interpolation=how)
+    coarse = (share >= 0.5).astype(np.uint8)
+    if not coarse.any():
+        raise StudyError("The drawing is empty: draw where tissue should be.")
+    return coarse
+
+
+def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) -> Drawing:
+    """The fine masks of a sketch (h, w) in [0, 1]; a variant depends on the seed and its number alone.
+
+    Raises `StudyError` as `as_coarse` does, and for a seed or a number out of range.
+    """
+    if not 0 <= seed < 2**31 or not 1 <= variants <= MOST_VARIANTS:
+        raise StudyError(f"seed {seed}, variants {variants}: wanted a seed from 0 to {2**31 - 1} and 1 to "
+                         f"{MOST_VARIANTS} variants")
+    coarse = as_coarse(sketch, models.height, models.width)
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(variants)]
+    made = _generate(models, models.pix2pix, [coarse] * variants, seeds)
+    return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, [to_mask(output) for output in made])
+
+
+def draw_images(models: Models, drawing: Drawing) -> Drawing:
+    """The drawing with the image of every fine mask; as it was where no pix2pixHD is trained."""
+    if models.pix2pixhd is None:
+        return drawing
+    made = _generate(models, models.pix2pixhd, drawing.fine, [0] * len(drawing.fine))  # no noise: seeds change nothing
+    return replace(drawing, images=[to_image(output) for output in made])
+
+
+def _generate(models: Models, method: Pix2Pix | Pix2PixHD, masks: list[np.ndarray], seeds: list[int]) -> torch.Tensor:
+    with _one_at_a_time:
+        torch.set_num_threads(models.made_with["threads"])  # another thread of the server may not have it yet
+        return method.generate(torch.stack([to_tensor(mask) for mask in masks]), seeds)

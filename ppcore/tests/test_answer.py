@@ -1,0 +1,173 @@
+"""Is a sketch answered in the same way every time, and can what was stored be made again?"""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from ppcore.answer import MOST_VARIANTS, as_coarse, draw_fine, draw_images, open_models
+from ppcore.drawings import reproduce, save
+from ppcore.masks import read_mask, write_mask
+from ppcore.patches import read_image
+from ppcore.settings import StudyError, data_folder
+from ppcore.training.model_card import write_model
+from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings
+from ppcore.training.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
+
+H, W = 64, 128
+FINE, IMAGE = Pix2PixSettings(ngf=4, ndf=4, levels=5), Pix2PixHDSettings(ngf=4, ndf=4, downs=2, blocks=1)
+
+
+def store_models(cohort: str = "PHANTOM", image: bool = True, seed: int = 0) -> None:
+    """Models of no training, and one coarse mask, which tells the size of a patch."""
+    folder = data_folder("smoke", cohort)
+    methods = {"pix2pix": Pix2Pix(FINE, seed)} | ({"pix2pixhd": Pix2PixHD(IMAGE, seed)} if image else {})
+    for name, method in methods.items():
+        card = {"method": type(method).__name__, "settings": vars(method.settings), "training": {"steps": 0}}
+        write_model(method, folder / "models" / name, card)
+    write_mask(folder / "coarse" / "patch-0.png", disc())
+
+
+def disc() -> np.ndarray:
+    rows, columns = np.mgrid[:H, :W]
+    return ((rows - 30) ** 2 + (columns - 50) ** 2 < 20**2).astype(np.uint8)
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
+    store_models()
+    return open_models("smoke", "PHANTOM")
+
+
+def test_a_sketch_becomes_masks_and_images_of_the_size_of_a_patch(models):
+    drawing = draw_images(models, draw_fine(models, disc(), seed=1, variants=2))
+    np.testing.assert_array_equal(drawing.coarse, disc())  # as drawn, not C of it
+    assert [mask.shape for mask in drawing.fine] == [(H, W)] * 2 and {0, 1} == set(np.unique(drawing.fine))
+    assert [image.shape for image in drawing.images] == [(H, W, 3)] * 2
+    assert not np.array_equal(*drawing.fine) and not np.array_equal(*drawing.images)
+
+
+def test_a_variant_depends_on_the_seed_and_its_number_alone(models):
+    one, three = draw_fine(models, disc(), 5), draw_fine(models, disc(), 5, 3)
+    torch.manual_seed(99)
+    again = draw_fine(models, disc(), 5, 3)
+    np.testing.assert_array_equal(one.fine[0], three.fine[0])
+    np.testing.assert_array_equal(three.fine, again.fine)
+    assert not np.array_equal(draw_fine(models, disc(), 6).fine[0], one.fine[0])
+
+
+def test_ten_requests_at_once_are_answered_as_one_after_another(models):
+    alone = [draw_fine(models, disc(), seed).fine[0] for seed in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        together = list(pool.map(lambda seed: draw_images(models, draw_fine(models, disc(), seed)), range(10)))
+    np.testing.assert_array_equal(alone, [drawing.fine[0] for drawing in together])
+    assert all(len(drawing.images) == 1 for drawing in together)
+
+
+@pytest.mark.parametrize("sketch, words", [
+    (np.zeros((H, W)), "The drawing is empty: draw where tissue should be"),
+    (np.full((H, W), 255), r"not all in \[0, 1\]"),
+    (np.full((H, W), np.nan), r"not all in \[0, 1\]"),
+    (np.zeros((H, W, 3)), r"shape \(64, 128, 3\)"),
+    (np.zeros((0, W)), r"shape \(0, 128\)"),
+])
+def test_what_is_no_sketch_is_refused_in_words(models, sketch, words):
+    with pytest.raises(StudyError, match=words):
+        draw_fine(models, sketch, 1)
+
+
+@pytest.mark.parametrize("seed, variants", [(-1, 1), (2**31, 1), (0, 0), (0, MOST_VARIANTS + 1)])
+def test_a_seed_or_a_number_out_of_range_is_refused(models, seed, variants):
+    with pytest.raises(StudyError, match=f"seed {seed}, variants {variants}: wanted"):
+        draw_fine(models, disc(), seed, variants)
+
+
+def test_all_tissue_is_answered(models):
+    drawing = draw_images(models, draw_fine(models, np.ones((H, W)), 1))
+    assert drawing.coarse.all() and drawing.images
+
+
+def test_a_sketch_of_another_size_is_binarised_and_stretched():
+    np.testing.assert_array_equal(as_coarse(np.kron(disc(), np.ones((3, 3))), H, W), disc())
+    np.testing.assert_array_equal(as_coarse(disc() * 0.3 + 0.4, H, W), disc())
+    assert abs(as_coarse(disc(), 4 * H, 4 * W).mean() - disc().mean()) < 0.002
+
+
+def test_a_stored_drawing_is_made_again_bit_for_bit_and_a_changed_one_is_found(models):
+    drawing = draw_images(models, draw_fine(models, np.kron(disc(), np.ones((2, 2))), 7, 2))
+    folder = save(models, drawing, "first")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "coarse.png", "drawing.json", "fine_0.png", "fine_1.png", "rgb_0.webp", "rgb_1.webp", "sketch.png"]
+    np.testing.assert_array_equal(read_mask(folder / "fine_1.png"), drawing.fine[1])
+    np.testing.assert_array_equal(read_image(folder / "rgb_1.webp"), drawing.images[1])
+    record = json.loads((folder / "drawing.json").read_text())
+    assert record["asked"] == disc().mean() and record["obtained"] == [mask.mean() for mask in drawing.fine]
+    assert {"cohort", "profile", "commit", "seed"} <= set(record) and set(record["models"]) == {"pix2pix", "pix2pixhd"}
+    assert reproduce(folder) == []
+    write_mask(folder / "fine_1.png", 1 - drawing.fine[1])
+    (folder / "rgb_0.webp").unlink()
+    assert reproduce(folder) == ["fine_1.png", "rgb_0.webp"]
+
+
+def test_a_model_trained_since_is_told(models):
+    folder = save(models, draw_fine(models, disc(), 1), "first")
+    store_models(seed=1)
+    with pytest.raises(StudyError, match="was drawn by another pix2pix than the one that is there now"):
+        reproduce(folder)
+
+
+@pytest.mark.parametrize("left", ["", "{", "[]", "{}"])
+def test_a_folder_without_a_drawing_is_told(models, tmp_path, left):
+    (tmp_path / "drawing.json").write_text(left)
+    with pytest.raises(StudyError, match="holds no drawing that can be made again"):
+        reproduce(tmp_path)
+
+
+@pytest.mark.parametrize("name", [
+    "../out", "..", ".", "", "a/b", "/tmp/a", "a\\b", ".hidden", "a\n", "a b", "ä", "a" * 81])
+def test_a_name_never_leaves_the_folder_of_drawings(models, tmp_path, name):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StudyError, match="is no name for a drawing"):
+        save(models, draw_fine(models, disc(), 1), name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_taken_name_keeps_what_it_holds(models):
+    folder = save(models, draw_fine(models, disc(), 1), "first")
+    before = (folder / "drawing.json").read_bytes()
+    with pytest.raises(StudyError, match="is there already: take another name"):
+        save(models, draw_fine(models, disc(), 2), "first")
+    assert (folder / "drawing.json").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["first"]
+
+
+def test_without_an_image_model_masks_are_answered_stored_and_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
+    store_models(image=False)
+    models = open_models("smoke", "PHANTOM")
+    drawing = draw_images(models, draw_fine(models, disc(), 1))
+    assert drawing.images == []
+    folder = save(models, drawing, "first")
+    store_models()  # a pix2pixHD that comes later does not matter to it
+    assert reproduce(folder) == []
+
+
+def test_without_a_model_the_command_that_trains_one_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
+    with pytest.raises(StudyError, match="no trained pix2pix.*\n.*--profile demo --cohort MINE --slides DIR"):
+        open_models("demo", "MINE")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_model_is_told(models):
+    folder = data_folder("smoke", "PHANTOM") / "models" / "pix2pix"
+    (folder / "generator.safetensors").write_bytes(b"x")
+    with pytest.raises(StudyError, match="pix2pix cannot be read"):
+        open_models("smoke", "PHANTOM")
+    shutil.rmtree(folder)
+    with pytest.raises(StudyError, match="no trained pix2pix"):
+        open_models("smoke", "PHANTOM")

@@ -1,0 +1,259 @@
+"""The drawing page as a person meets it: a real server, a real browser, and what arrives at the model."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcore.draw import BRUSH, pack, unpack
+from ppcore.masks import read_mask
+from ppcore.settings import REPOSITORY, StudyError, data_folder
+from ppcore.tests.test_answer import H, W, disc, store_models
+from ppcore.tests.test_run import run_all
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = pytest.mark.skipif(not CHROMIUM, reason="needs the system's own browser: apt-get install chromium")
+WAY = [(0.15, 0.3), (0.5, 0.7), (0.8, 0.35)]  # of a stroke, as shares of the surface's width and height
+TIMER = """() => {  // from letting go of the pen to the first new picture
+  window.times = [];
+  let since = null, before = null;
+  const source = () => document.querySelector("#shown img")?.src;
+  addEventListener("pointerup", (event) => {
+    if (event.target.tagName === "CANVAS") since = performance.now(), before = source();
+  }, true);
+  new MutationObserver(() => {
+    if (since !== null && source() && source() !== before) window.times.push(performance.now() - since), since = null;
+  }).observe(document.querySelector("#shown"), {subtree: true, childList: true, attributes: true});
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The page on models of no training, in an empty study; its address and its folder of drawings."""
+    home = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as free:
+        patch.setenv("PRIORPATH_HOME", str(home))
+        store_models()
+        drawings, port = data_folder("smoke", "PHANTOM") / "drawings", free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ppcore.run", "draw", "--profile", "smoke", "--port", str(port)], cwd=REPOSITORY,
+        env={**os.environ, "PRIORPATH_HOME": str(home), "GRADIO_TEMP_DIR": str(home / "cache")}, text=True,
+        stdout=subprocess.PIPE)
+    assert "draw at" in process.stdout.readline()
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(300):
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                break
+        time.sleep(0.1)
+    yield address, drawings
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) in (0, 130)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        root = hasattr(os, "geteuid") and os.geteuid() == 0  # whose Chromium starts only without its sandbox
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] * root)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A visit to the page in a window of its own. outside: what it asked of other machines. errors: its scripts'."""
+
+    def __init__(self, browser, server, width: int = 1280, height: int = 900, **how) -> None:
+        self.address, self.drawings = server
+        self.page = browser.new_context(viewport={"width": width, "height": height}, **how).new_page()
+        self.outside, self.errors = [], []
+        self.page.on("request", lambda request: self.outside.append(request.url)
+                     if not request.url.startswith((self.address, "data:", "blob:")) else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(self.address)
+        self.page.wait_for_selector("[data-is=undo]:disabled", state="attached")  # the surface's script has run
+        self.page.evaluate(TIMER)
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Of the window, for a share of the surface; whole px, as a mouse has them."""
+        box = self.page.locator("canvas").bounding_box()
+        return round(box["x"] + x * box["width"]), round(box["y"] + y * box["height"])
+
+    def expected(self, way: list, brush: float = BRUSH) -> np.ndarray:
+        """The pixels whose centre lies within half a brush of the way."""
+        box = self.page.locator("canvas").bounding_box()
+        points = (np.array([self.place(*place) for place in way]) - (box["x"], box["y"])) * W / box["width"]
+        centres = np.stack(np.meshgrid(np.arange(W) + 0.5, np.arange(H) + 0.5), axis=-1)
+        mask = np.zeros((H, W), bool)
+        for a, b in zip(points[:-1], points[1:]):
+            t = np.clip((centres - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
+            mask |= np.linalg.norm(centres - a - t[..., None] * (b - a), axis=-1) <= brush / 2
+        return mask.astype(np.uint8)
+
+    def answered(self, action) -> None:
+        """Do something, and wait until its answer is whole. A new answer takes the mark away."""
+        self.page.evaluate("() => document.querySelector('#shown .answers, #shown .note').dataset.old = 1")
+        action()
+        self.page.wait_for_function("() => !document.querySelector('#shown [data-old], #shown .waiting')")
+
+    def mouse(self, way: list) -> None:
+        def draw() -> None:
+            self.page.mouse.move(*self.place(*way[0]))
+            self.page.mouse.down()
+            for place in way[1:]:
+                self.page.mouse.move(*self.place(*place))
+            self.page.mouse.up()
+
+        self.answered(draw)
+
+    def finger(self, way: list) -> None:
+        session = self.page.context.new_cdp_session(self.page)
+
+        def draw() -> None:
+            for n, place in enumerate(way):
+                x, y = self.place(*place)
+                session.send("Input.dispatchTouchEvent", {"type": "touchMove" if n else "touchStart",
+                                                          "touchPoints": [{"x": x, "y": y}]})
+            session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+        self.answered(draw)
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def said(self) -> str:
+        return self.page.locator("#shown").inner_text()
+
+    def save(self, name: str) -> str:
+        """What the page says to a name."""
+        self.page.evaluate("() => document.querySelector('#stored .note')?.replaceChildren()")
+        self.page.get_by_placeholder("name of the drawing").fill(name)
+        self.press("Save")
+        self.page.wait_for_function("() => document.querySelector('#stored .note')?.innerText")
+        return self.page.locator("#stored").inner_text()
+
+    def drawn(self, name: str) -> np.ndarray:
+        """The mask that the model was given, as stored under a new name."""
+        assert "Saved in" in self.save(name)
+        return read_mask(self.drawings / name / "coarse.png")
+
+
+@pytest.fixture
+def visit(browser, server):
+    visits = []
+
+    def start(**how) -> Visit:
+        visits.append(Visit(browser, server, **how))
+        return visits[-1]
+
+    yield start
+    for each in visits:
+        each.page.context.close()
+        assert not each.outside and not each.errors
+
+
+@needs_browser
+def test_a_stroke_of_the_mouse_reaches_the_model_as_drawn_and_undo_takes_it_back(visit):
+    here = visit()
+    here.mouse(WAY)
+    first = here.expected(WAY)
+    assert np.sum(here.drawn("mouse-1") != first) <= 2  # ties of rounding
+    here.page.get_by_text("Erase").click()
+    here.page.locator("[data-is=size]").fill("9")
+    here.mouse([(0.1, 0.5), (0.9, 0.5)])
+    assert np.sum(here.drawn("mouse-2") != first * (1 - here.expected([(0.1, 0.5), (0.9, 0.5)], 9))) <= 2
+    here.answered(lambda: here.press("Undo"))
+    assert np.sum(here.drawn("mouse-3") != first) <= 2
+    here.answered(lambda: here.page.keyboard.press("Control+z"))
+    assert "The drawing is empty: draw where tissue should be" in here.said()
+
+
+@needs_browser
+def test_a_finger_draws_in_px_of_the_mask_in_a_narrow_window(visit):
+    here = visit(width=390, height=844, has_touch=True, is_mobile=True, device_scale_factor=3)
+    assert here.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    here.finger(WAY)
+    assert np.sum(here.drawn("finger") != here.expected(WAY)) <= 2
+
+
+@needs_browser
+def test_an_upload_becomes_the_drawing_and_a_broken_one_leaves_it(visit, tmp_path):
+    here = visit()
+    Image.fromarray(np.kron(1 - disc(), np.full((2, 2), 255, np.uint8))).save(tmp_path / "paper.png")  # dark on light
+    here.answered(lambda: here.page.set_input_files("input[type=file]", tmp_path / "paper.png"))
+    np.testing.assert_array_equal(here.drawn("upload"), disc())
+    (tmp_path / "broken.png").write_bytes((tmp_path / "paper.png").read_bytes()[:60])
+    here.page.set_input_files("input[type=file]", tmp_path / "broken.png")
+    here.page.get_by_text(re.compile("broken.png cannot be read")).wait_for()
+    np.testing.assert_array_equal(here.drawn("upload-2"), disc())
+    here.answered(lambda: here.press("Undo"))
+    assert "empty" in here.said()
+    here.answered(lambda: here.page.get_by_role("button", name="coarse mask").first.click())
+    np.testing.assert_array_equal(here.drawn("example"), disc())
+
+
+@needs_browser
+def test_what_is_saved_is_made_again_bit_for_bit_and_a_bad_name_is_refused(visit, server):
+    here = visit()
+    here.mouse(WAY)
+    here.answered(lambda: here.page.get_by_label("number input for Variants").fill("2"))
+    assert here.page.locator("#shown img").count() == 4 and here.page.locator("#shown svg path").count() == 4
+    fine = f"{here.expected(WAY).mean():.1%}"
+    assert here.said().count(f"tissue, asked for {fine}") == 2
+    before = sorted(here.drawings.parent.rglob("*"))
+    assert "is no name for a drawing" in here.save("../../out")
+    assert sorted(here.drawings.parent.rglob("*")) == before
+    assert "Saved in" in here.save("kept") and "take another name" in here.save("kept")
+    home = here.drawings.parents[3]
+    status, said = run_all("draw", "--reproduce", str(here.drawings / "kept"), home=home)
+    assert status == 0 and "made again, the same bit for bit" in said
+    assert sorted(path.name for path in (here.drawings / "kept").iterdir()) == [
+        "coarse.png", "drawing.json", "fine_0.png", "fine_1.png", "rgb_0.webp", "rgb_1.webp", "sketch.png"]
+
+
+@needs_browser
+def test_from_letting_go_of_the_pen_to_the_answer_on_the_page(visit, record_property, capsys):
+    here = visit()
+    for n in range(8):
+        here.mouse([(0.1, 0.1 * n + 0.1), (0.9, 0.1 * n + 0.1)])
+    times = here.page.evaluate("() => window.times")
+    median = statistics.median(times)
+    record_property("pen_to_mask_ms", median)
+    with capsys.disabled():
+        print(f"\npen to mask on the page, models of no size: median {median:.0f} ms, longest {max(times):.0f} ms")
+    assert len(times) == 8 and median < 1000
+
+
+def test_a_mask_comes_through_the_wire_and_another_size_is_told():
+    np.testing.assert_array_equal(unpack(pack(disc()), H, W), disc())
+    assert not unpack(None, H, W).any()
+    for wrong in ("!", "AAAA", pack(disc())[:-8]):
+        with pytest.raises(StudyError, match="no mask of 64 x 128 px: reload the page"):
+            unpack(wrong, H, W)
+
+
+def test_a_page_that_cannot_open_says_why(tmp_path, monkeypatch, capsys):
+    from ppcore.run import main
+
+    monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
+    assert main(["draw", "--cohort", "PRAD"]) == 2
+    assert "./run_all.sh --profile demo --cohort PRAD" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert main(["draw", "--cohort", "A", "B"]) == 2 and "wanted one --cohort" in capsys.readouterr().err
+    store_models()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["draw", "--profile", "smoke", "--port", port]) == 2
+    assert f"--port {port} cannot be opened" in capsys.readouterr().err
+    assert main(["draw", "--reproduce", str(tmp_path)]) == 2 and "holds no drawing" in capsys.readouterr().err
