@@ -20,6 +20,7 @@ from ppcore.files import hash_file, write_text
 from ppcore.masks import write_mask
 from ppcore.settings import StudyError
 
+MARK = ".sketch_set"  # an empty file by which a set is known, also when the workflow has taken its index away
 INDEX = ("sketch", "origin", "source", "accuracy", "seed", "tissue_fraction", "sketch_hash")
 
 
@@ -123,7 +124,7 @@ def sketch_set(sketches: Sequence[Sketch], count: int, seed: int, folder: str | 
     if again or not names:
         raise StudyError(f"sketches of one name: {', '.join(again[:5])}; rename them" if again else
                          "there are no sketches: draw some, or simulate them from train masks")
-    if folder.exists() and any(folder.iterdir()) and not _is_set(folder):
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise StudyError(f"{folder} holds files but no set of sketches, and would be replaced: give another folder")
     fresh = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -137,16 +138,11 @@ def sketch_set(sketches: Sequence[Sketch], count: int, seed: int, folder: str | 
             rows.append((name, sketch.origin or sketch.name, sketch.source, sketch.accuracy, str(own) if number else "",
                          mask.mean(), hash_file(fresh / f"{name}.png")))
     index = pd.DataFrame(rows, columns=INDEX)
+    (fresh / MARK).touch()
     write_text(fresh / "index.csv", index.to_csv(index=False, float_format="%.6f"))
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return index
-
-
-def _is_set(folder: Path) -> bool:
-    """Whether a folder's index.csv is one of `sketch_set`."""
-    index = folder / "index.csv"
-    return index.exists() and index.read_text(encoding="utf-8").startswith(",".join(INDEX))
 
 
 def _vary(sketch: np.ndarray, rng: np.random.Generator) -> np.ndarray:

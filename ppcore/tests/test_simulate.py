@@ -210,7 +210,7 @@ def test_a_set_says_where_each_sketch_comes_from_and_can_be_made_again(sketch, m
 
     sketch_set(mine, 3, 7, tmp_path / "b")
     files = [path.name for path in (tmp_path / "b").iterdir()]
-    assert sorted(files) == sorted([*(stored["sketch"] + ".png"), "index.csv"])
+    assert sorted(files) == sorted([*(stored["sketch"] + ".png"), "index.csv", simulate.MARK])
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     more = sketch_set([Sketch("ann", sketch, "drawn"), *mine], 4, 7, tmp_path / "b")  # replaces the earlier set
@@ -234,6 +234,9 @@ def test_a_set_is_whole_or_not_there_and_drawings_are_not_written_over(sketch, t
             sketch_set(mine, 5, 8, tmp_path / place)
     assert (tmp_path / "set" / "index.csv").read_bytes() == before and not (tmp_path / "other").exists()
     monkeypatch.undo()
+    (tmp_path / "set" / "index.csv").unlink()  # as the workflow does with what it has made anew
+    sketch_set(mine, 1, 7, tmp_path / "set")
+    assert (tmp_path / "set" / "index.csv").read_bytes() == before
     (tmp_path / "drawings").mkdir()
     (tmp_path / "drawings" / "bob_1.png").write_bytes(b"mine")
     with pytest.raises(StudyError, match="holds files but no set of sketches"):
