@@ -205,7 +205,7 @@ def test_an_upload_becomes_the_drawing_and_a_broken_one_leaves_it(visit, tmp_pat
 
 
 @needs_browser
-def test_what_is_saved_is_made_again_bit_for_bit_and_a_bad_name_is_refused(visit, server):
+def test_what_is_saved_is_made_again_bit_for_bit_and_a_bad_name_is_refused(visit):
     here = visit()
     here.mouse(WAY)
     here.answered(lambda: here.page.get_by_label("number input for Variants").fill("2"))
@@ -216,11 +216,29 @@ def test_what_is_saved_is_made_again_bit_for_bit_and_a_bad_name_is_refused(visit
     assert "is no name for a drawing" in here.save("../../out")
     assert sorted(here.drawings.parent.rglob("*")) == before
     assert "Saved in" in here.save("kept") and "take another name" in here.save("kept")
-    home = here.drawings.parents[3]
-    status, said = run_all("draw", "--reproduce", str(here.drawings / "kept"), home=home)
+    status, said = run_all("draw", "--reproduce", str(here.drawings / "kept"), home=here.drawings.parents[3])
     assert status == 0 and "made again, the same bit for bit" in said
     assert sorted(path.name for path in (here.drawings / "kept").iterdir()) == [
         "coarse.png", "drawing.json", "fine_0.png", "fine_1.png", "rgb_0.webp", "rgb_1.webp", "sketch.png"]
+
+
+@needs_browser
+def test_strokes_in_quick_succession_end_in_the_image_of_all_of_them(visit):
+    here = visit()
+    ways = [[(0.1, y), (0.9, y)] for y in (0.2, 0.5, 0.8)]
+
+    def draw() -> None:
+        for way in ways:
+            here.page.mouse.move(*here.place(*way[0]))
+            here.page.mouse.down()
+            here.page.mouse.move(*here.place(*way[1]))
+            here.page.mouse.up()
+
+    here.answered(draw)
+    expected = np.max([here.expected(way) for way in ways], axis=0)
+    here.page.get_by_text(f"asked for {expected.mean():.1%}").wait_for()
+    here.page.wait_for_function("() => document.querySelector('#shown img[alt=image]')")
+    assert np.sum(here.drawn("quick") != expected) <= 4
 
 
 @needs_browser
