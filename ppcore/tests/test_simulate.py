@@ -214,7 +214,7 @@ def test_a_set_says_where_each_sketch_comes_from_and_can_be_made_again(sketch, m
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     more = sketch_set([Sketch("ann", sketch, "drawn"), *mine], 4, 7, tmp_path / "b")  # replaces the earlier set
-    assert set(stored["sketch_hash"]) < set(more["sketch_hash"]) and len(list((tmp_path / "b").iterdir())) == 16
+    assert set(stored["sketch_hash"]) < set(more["sketch_hash"]) and len(list((tmp_path / "b").iterdir())) == 17
     assert set(sketch_set(mine, 3, 8, tmp_path / "c")["sketch_hash"]) & set(stored["sketch_hash"]) == set(
         stored["sketch_hash"][::4])
 
