@@ -17,7 +17,7 @@ find_python() {
 }
 
 set_up() {
-    echo "Setting up the environment in .venv (once; about 6 GB, a few minutes) ..." >&2
+    echo "Setting up the environment in .venv (once; about 7 GB, a few minutes) ..." >&2
     local uv found
     found="$(find_python)"
     if command -v uv >/dev/null; then

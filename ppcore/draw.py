@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import gradio as gr
 import numpy as np
+import pandas as pd
 
 from ppcore.answer import MOST_VARIANTS, Drawing, Models, draw_fine, draw_images, open_models, training_command
 from ppcore.drawings import save
@@ -81,7 +82,16 @@ def _examples(masks: list[np.ndarray], cohort: str) -> str:
     """Coarse masks to start from, as buttons."""
     pictures = [_picture(mask_picture(mask), ".png", "coarse mask") for mask in masks]
     buttons = "".join(f'<button type="button" data-number="{n}">{shown}</button>' for n, shown in enumerate(pictures))
-    return f'<p>Start from a coarse mask of {cohort}</p><div class="examples">{buttons}</div>' if masks else ""
+    return f'<p>Start from a typical coarse mask of {cohort}</p><div class="examples">{buttons}</div>' if masks else ""
+
+
+def _typical(folder: Path) -> list[Path]:
+    """Coarse masks of the best examples of each kind (notebook 03); without kinds, some from all over the cohort."""
+    coarse, kinds = sorted((folder / "coarse").glob("[!.]*.png")), folder / "clusters" / "index.csv"
+    if kinds.exists():
+        best = pd.read_csv(kinds, dtype={"patch": str}).sort_values(["rank", "cluster"])["patch"].head(EXAMPLES)
+        coarse = [path for patch in best if (path := folder / "coarse" / f"{patch}.png").exists()] or coarse
+    return coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]
 
 
 def _free_name(drawings: Path) -> str:
@@ -101,8 +111,8 @@ def build(models: Models) -> gr.Blocks:
     """The page for the models of a cohort."""
     size = models.height, models.width
     folder = data_folder(models.profile, models.cohort)
-    coarse, drawings = sorted((folder / "coarse").glob("[!.]*.png")), folder / "drawings"
-    examples = [read_mask(path) for path in coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]]
+    drawings = folder / "drawings"
+    examples = [read_mask(path) for path in _typical(folder)]
     plain = {"apply_default_css": False}
 
     def answer(text: str, seed: float, variants: float) -> tuple[str, Drawing | None]:

@@ -57,8 +57,8 @@ def load_sketches(folder: str | Path, height: int, width: int,
     """All drawings of a folder, by name: (name, mask (height, width) in {0, 1}, remark), as `read_sketch` reads them.
 
     name: the file's, without its suffix. An image beside a Labelme file of its name is what was drawn on, and no
-    drawing. Files that cannot be used are warned of and left out, other kinds of files are passed over. Raises
-    `StudyError` where the folder is not there.
+    drawing. What the drawing page saved, <name>/sketch.png, is one too, its tissue light. Files that cannot be used are
+    warned of and left out, other kinds of files are passed over. Raises `StudyError` where the folder is not there.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -66,16 +66,18 @@ def load_sketches(folder: str | Path, height: int, width: int,
     found: dict[str, tuple[np.ndarray, str]] = {}
     outlined, wrong = set(), []
     files = [path for path in folder.iterdir() if path.suffix.lower() in DRAWINGS and not path.name.startswith(".")]
-    for path in sorted(files, key=lambda path: (path.suffix.lower() != ".json", path.name)):
+    files += folder.glob("[!.]*/sketch.png")
+    for path in sorted(files, key=lambda path: (path.suffix.lower() != ".json", str(path))):
+        name = path.stem if path.parent == folder else path.parent.name
         if path.suffix.lower() == ".json":
             outlined.add(path.stem)
         elif path.stem in outlined:
             continue
-        if path.stem in found:
+        if name in found:
             wrong.append(f"{path.name} has the name of another drawing: give it one of its own")
             continue
         try:
-            found[path.stem] = read_sketch(path, height, width, tissue)
+            found[name] = read_sketch(path, height, width, tissue if path.parent == folder else "light")
         except StudyError as error:
             wrong.append(str(error))
     if wrong:

@@ -171,3 +171,14 @@ def test_a_damaged_model_is_told(models):
     shutil.rmtree(folder)
     with pytest.raises(StudyError, match="no trained pix2pix"):
         open_models("smoke", "PHANTOM")
+
+
+def test_one_starts_from_the_best_example_of_each_kind_in_turn(tmp_path):
+    from ppcore.draw import _typical
+
+    for name in "abcd":
+        write_mask(tmp_path / "coarse" / f"{name}.png", np.ones((4, 8), np.uint8))
+    assert [path.stem for path in _typical(tmp_path)] == list("abcd")  # before notebook 03
+    (tmp_path / "clusters").mkdir()
+    (tmp_path / "clusters" / "index.csv").write_text("patch,cluster,distance,rank\na,1,2,2\nb,1,1,1\nc,2,3,2\nd,2,1,1\n")
+    assert [path.stem for path in _typical(tmp_path)] == ["b", "d", "a", "c"]

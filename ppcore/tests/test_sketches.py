@@ -14,6 +14,7 @@ from PIL import Image
 from ppcore.labelme import LARGEST_BYTES, MOST_POINTS, read_labelme, write_labelme
 from ppcore.metrics.control import iou
 from ppcore.settings import StudyError, StudyWarning
+from ppcore.masks import write_mask
 from ppcore.sketches import load_sketches, read_sketch, resize_mask
 
 SHAPE = (120, 200)
@@ -250,3 +251,11 @@ def test_a_folder_gives_what_is_good_and_names_what_is_not(tmp_path):
         assert len(load_sketches(tmp_path, *SHAPE)) == 3
     with pytest.raises(StudyError, match="no folder"):
         load_sketches(tmp_path / "none", *SHAPE)
+
+
+def test_what_the_page_saved_is_a_drawing_of_its_folders_name(tmp_path):
+    write_mask(tmp_path / "gland" / "sketch.png", 1 - TISSUE)  # tissue all along the frame: no guess would read it
+    write_mask(tmp_path / "gland" / "coarse.png", TISSUE)
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
+    (name, mask, _), (other, saved, _) = load_sketches(tmp_path, *SHAPE)
+    assert (name, other) == ("a", "gland") and np.array_equal(mask, TISSUE) and np.array_equal(saved, 1 - TISSUE)
