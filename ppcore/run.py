@@ -29,6 +29,9 @@ commands:
                                           open a page to draw on; the cohort's trained models answer with fine masks
                                           and images
   ./run_all.sh draw --reproduce DIR       make a drawing that was saved there again, and compare bit for bit
+  ./run_all.sh generate --to DIR [--count N] [--sketches DIR] [--variants N] [--seed N]
+                                          a paired data set (coarse, fine, image) by a cohort's trained models, from
+                                          the kinds of mask it holds, or from sketches
 
 examples:
   ./run_all.sh                                                   the demo, on the embedded cohort
@@ -52,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
             return list_parameters(options.profile)
         if options.command == "draw":
             return draw(options)
+        if options.command == "generate":
+            return generate(options)
         return run_study(options, passed_on)
     except StudyError as error:
         print(f"run_all.sh: nothing was started.\n{error}", file=sys.stderr)
@@ -71,7 +76,7 @@ def _split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./run_all.sh", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", nargs="?", choices=("run", "test", "parameters", "draw"), default="run",
+    parser.add_argument("command", nargs="?", choices=("run", "test", "parameters", "draw", "generate"), default="run",
                         help="default: run")
     parser.add_argument("--profile", default="demo", choices=("smoke", "demo", "paper"),
                         help="size of the run: seconds, minutes on two CPU cores (default), the paper's")
@@ -99,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
                       help="default: 127.0.0.1, which only this machine reaches; 0.0.0.0 lets others in, with no "
                            "password")
     page.add_argument("--reproduce", metavar="DIR", help="make a saved drawing again instead, and compare")
+    pairs = parser.add_argument_group("of generate")
+    pairs.add_argument("--to", metavar="DIR", help="folder of the new set; what an interrupted run left there goes on")
+    pairs.add_argument("--count", type=int, default=100, metavar="N", help="outlines, as many of each kind (default: 100)")
+    pairs.add_argument("--sketches", metavar="DIR", help="take the drawings of this folder instead")
+    pairs.add_argument("--variants", type=int, default=1, metavar="N", help="pairs of each outline, 1 to 8 (default: 1)")
+    pairs.add_argument("--seed", type=int, default=1, metavar="N", help="of the noise (default: 1)")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and why")
     return parser
 
@@ -376,6 +387,23 @@ def draw(options: argparse.Namespace) -> int:
     print(f"{options.reproduce}: " + (f"came out otherwise: {', '.join(otherwise)}" if otherwise else
                                       "made again, the same bit for bit"))
     return 1 if otherwise else 0
+
+
+def generate(options: argparse.Namespace) -> int:
+    """Make a paired data set by the trained models of a cohort."""
+    from ppcore.answer import open_models
+    from ppcore.generate import from_kinds, from_sketches, generate_pairs
+    from ppcore.settings import StudyError
+
+    if not options.to or len(options.cohort) > 1 or options.parameters or options.count < 1:
+        raise StudyError("generate: wanted --to DIR, one --cohort, a --count of 1 or more and no -p, as in\n"
+                         "  ./run_all.sh generate --cohort PHANTOM --to pairs --count 100")
+    models = open_models(options.profile, options.cohort[0])
+    outlines = from_sketches(models, options.sketches) if options.sketches else from_kinds(models, options.count,
+                                                                                          options.seed)
+    index = generate_pairs(models, outlines, options.to, options.seed, options.variants)
+    print(f"{len(index)} pairs of {index['outline'].nunique()} outlines in {options.to}")
+    return 0
 
 
 def run_tests() -> int:

@@ -38,6 +38,8 @@ def run_all(*arguments: str, home: str | Path) -> tuple[int, str]:
     (["--cohort", "MINE", "--slides", "/nowhere"], "no such folder"),
     (["--cohort", "MINE", "--slides", "ppcore"], "holds no image"),
     (["--from", "99"], "no such notebook"),
+    (["generate"], "wanted --to DIR"),
+    (["generate", "--to", "pairs"], "cohort PHANTOM has no trained pix2pix in the profile demo"),
     (["--update-notebooks", "--profile", "smoke"], "demo on PHANTOM"),
 ])
 def test_a_command_that_cannot_work_starts_nothing(arguments, words, tmp_path, capsys, monkeypatch):
