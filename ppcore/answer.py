@@ -4,7 +4,6 @@ import os
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
-import cv2
 import numpy as np
 import torch
 
@@ -13,6 +12,7 @@ from ppcore.files import hash_file
 from ppcore.masks import read_mask
 from ppcore.patches import to_image, to_mask, to_tensor
 from ppcore.settings import StudyError, commit, data_folder, load_settings
+from ppcore.sketches import resize_mask
 from ppcore.training.model_card import load_model
 from ppcore.training.pix2pix import Pix2Pix
 from ppcore.training.pix2pixhd import Pix2PixHD
@@ -81,7 +81,7 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
 
 def training_command(profile: str, cohort: str) -> str:
     """The command that trains the models of a cohort; what is up to date is skipped."""
-    images = "" if cohort in EMBEDDED or cohort in TCGA else " --slides DIR --stain he"
+    images = "" if cohort in EMBEDDED or cohort in TCGA else " --slides DIR --stain he|ihc"
     return f"./run_all.sh --profile {profile} --cohort {cohort}{images}"
 
 
@@ -94,9 +94,7 @@ def as_coarse(sketch: np.ndarray, height: int, width: int) -> np.ndarray:
     if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() <= 1):
         raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, 1]: wanted one "
                          "channel (height, width), 1 where tissue is")
-    how = cv2.INTER_AREA if sketch.shape[0] >= height else cv2.INTER_LINEAR
-    share = cv2.resize((sketch >= 0.5).astype(np.float32), (width, height), interpolation=how)
-    coarse = (share >= 0.5).astype(np.uint8)
+    coarse = resize_mask(sketch >= 0.5, height, width)
     if not coarse.any():
         raise StudyError("The drawing is empty: draw where tissue should be.")
     return coarse

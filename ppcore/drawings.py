@@ -1,6 +1,7 @@
 """How is a drawing stored, so that it can be made again bit for bit?
 
     drawings/<name>/sketch.png      as it was drawn or handed in, 1 bit, white = tissue
+    drawings/<name>/sketch.json     the same as Labelme opens it
     drawings/<name>/coarse.png      the same at the size of a patch: what pix2pix was given
     drawings/<name>/fine_<n>.png    fine mask of variant n, 1 bit
     drawings/<name>/rgb_<n>.webp    its image, lossless; where there was a pix2pixHD
@@ -18,6 +19,7 @@ import numpy as np
 
 from ppcore.answer import Drawing, Models, draw_fine, draw_images, open_models
 from ppcore.files import write_text
+from ppcore.labelme import write_labelme
 from ppcore.masks import read_mask, write_mask
 from ppcore.patches import read_image, write_image
 from ppcore.settings import StudyError, data_folder
@@ -40,6 +42,7 @@ def save(models: Models, drawing: Drawing, name: str) -> Path:
     try:
         for file, array in _files(drawing).items():
             (write_mask if array.ndim == 2 else write_image)(temporary / file, array)
+        write_labelme(temporary / "sketch.json", drawing.sketch)
         write_text(temporary / "drawing.json", json.dumps(record, indent=1) + "\n")
         temporary.rename(folder)
     except OSError as error:

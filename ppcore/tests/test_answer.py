@@ -101,7 +101,8 @@ def test_a_stored_drawing_is_made_again_bit_for_bit_and_a_changed_one_is_found(m
     drawing = draw_images(models, draw_fine(models, np.kron(disc(), np.ones((2, 2))), 7, 2))
     folder = save(models, drawing, "first")
     assert sorted(path.name for path in folder.iterdir()) == [
-        "coarse.png", "drawing.json", "fine_0.png", "fine_1.png", "rgb_0.webp", "rgb_1.webp", "sketch.png"]
+        "coarse.png", "drawing.json", "fine_0.png", "fine_1.png", "rgb_0.webp", "rgb_1.webp", "sketch.json",
+        "sketch.png"]
     np.testing.assert_array_equal(read_mask(folder / "fine_1.png"), drawing.fine[1])
     np.testing.assert_array_equal(read_image(folder / "rgb_1.webp"), drawing.images[1])
     record = json.loads((folder / "drawing.json").read_text())
@@ -180,5 +181,6 @@ def test_one_starts_from_the_best_example_of_each_kind_in_turn(tmp_path):
         write_mask(tmp_path / "coarse" / f"{name}.png", np.ones((4, 8), np.uint8))
     assert [path.stem for path in _typical(tmp_path)] == list("abcd")  # before notebook 03
     (tmp_path / "clusters").mkdir()
-    (tmp_path / "clusters" / "index.csv").write_text("patch,cluster,distance,rank\na,1,2,2\nb,1,1,1\nc,2,3,2\nd,2,1,1\n")
+    (tmp_path / "clusters" / "index.csv").write_text(
+        "patch,cluster,distance,rank\na,1,2,2\nb,1,1,1\nc,2,3,2\nd,2,1,1\n")
     assert [path.stem for path in _typical(tmp_path)] == ["b", "d", "a", "c"]

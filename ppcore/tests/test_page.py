@@ -16,7 +16,9 @@ import pytest
 from PIL import Image
 
 from ppcore.draw import BRUSH, pack, unpack
+from ppcore.labelme import read_labelme
 from ppcore.masks import read_mask
+from ppcore.metrics.control import iou
 from ppcore.settings import REPOSITORY, StudyError, data_folder
 from ppcore.tests.test_answer import H, W, disc, store_models
 from ppcore.tests.test_run import run_all
@@ -216,10 +218,13 @@ def test_what_is_saved_is_made_again_bit_for_bit_and_a_bad_name_is_refused(visit
     assert "is no name for a drawing" in here.save("../../out")
     assert sorted(here.drawings.parent.rglob("*")) == before
     assert "Saved in" in here.save("kept") and "take another name" in here.save("kept")
+    outlined, _ = read_labelme(here.drawings / "kept" / "sketch.json", H, W)  # what Labelme opens
+    assert iou(outlined, read_mask(here.drawings / "kept" / "sketch.png")) > 0.98
     status, said = run_all("draw", "--reproduce", str(here.drawings / "kept"), home=here.drawings.parents[3])
     assert status == 0 and "made again, the same bit for bit" in said
     assert sorted(path.name for path in (here.drawings / "kept").iterdir()) == [
-        "coarse.png", "drawing.json", "fine_0.png", "fine_1.png", "rgb_0.webp", "rgb_1.webp", "sketch.png"]
+        "coarse.png", "drawing.json", "fine_0.png", "fine_1.png", "rgb_0.webp", "rgb_1.webp", "sketch.json",
+        "sketch.png"]
 
 
 @needs_browser
