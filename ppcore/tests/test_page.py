@@ -86,6 +86,10 @@ class Visit:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(self.address)
         self.page.wait_for_selector("[data-is=undo]:disabled", state="attached")  # the surface's script has run
+        seen: list = []
+        while len(seen) < 4 or seen[-4:] != [seen[-1]] * 4:  # a loaded machine lays the page out late, and all moves
+            self.page.wait_for_timeout(100)
+            seen.append(self.page.locator("canvas").bounding_box())
         self.page.evaluate(TIMER)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
@@ -128,6 +132,7 @@ class Visit:
                 x, y = self.place(*place)
                 session.send("Input.dispatchTouchEvent", {"type": "touchMove" if n else "touchStart",
                                                           "touchPoints": [{"x": x, "y": y}]})
+                self.page.evaluate("() => new Promise(requestAnimationFrame)")  # one touch a frame
             session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
         self.answered(draw)
