@@ -8,6 +8,7 @@
 """
 
 import json
+import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,18 +70,21 @@ def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
     return outlines
 
 
-def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, seed: int, variants: int = 1) -> pd.DataFrame:
+def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, seed: int, variants: int = 1,
+                   anew: bool = False) -> pd.DataFrame:
     """Store `variants` pairs of each outline as <name>_<variant>; returns the index.
 
     A pair depends on its outline, the seed and the models alone, not on the others. What an interrupted call has stored
     is kept and not made again. Raises `StudyError` for a folder with anything that these models and this seed did not
-    make, and where no outline has tissue; single empty ones are warned of and left out.
+    make, which `anew` removes instead, and where no outline has tissue; single empty ones are warned of and left out.
     """
     folder = Path(folder)
     made_with = json.dumps(models.made_with | {"seed": seed, "variants": variants}, indent=1) + "\n"
     record = folder / "made_with.json"
     if folder.exists() and any(folder.iterdir()) and (not record.exists() or record.read_text() != made_with):
-        raise StudyError(f"{folder} holds what another seed, commit or other models made: give an empty folder")
+        if not anew:
+            raise StudyError(f"{folder} holds what another seed, commit or other models made: give an empty folder")
+        shutil.rmtree(folder)
     write_text(record, made_with)
     rows = []
     for outline in tqdm(outlines, desc="generating pairs", unit="outline"):
