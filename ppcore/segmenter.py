@@ -1,7 +1,7 @@
 """What is the segmenter of notebook 12, and how is it trained? A small U-Net, from an RGB window to tissue or air.
 
-The generator of pix2pix (`ppcore.networks.unet`) would serve it badly: its dropout is on at test time, too, and its instance
-norm subtracts how light a window is as a whole, all there is to see where it is tissue from edge to edge.
+The generator of pix2pix (`ppcore.networks.unet`) would serve badly: its dropout is on at test time, too, and its
+instance norm subtracts how light a window is as a whole, all there is to see where it is tissue from edge to edge.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ppcore.networks.layers import check_size, init_weights
+from ppcore.networks.layers import check_size
 from ppcore.patches import image_to_tensor, to_mask
 from ppcore.training.method import update
 
@@ -22,7 +22,7 @@ class SegmenterSettings:
 
     width: int = 16
     levels: int = 4
-    learning_rate: float = 3e-3
+    learning_rate: float = 0.01
 
 
 class PlainUNet(nn.Module):
@@ -74,9 +74,18 @@ class Segmenter:
         self.initialise(seed)
 
     def initialise(self, seed: int) -> None:
-        """Draw all weights from `seed` and make a new optimiser: Adam with its usual betas."""
-        network = self.networks["segmenter"]
-        init_weights(network, seed)
+        """Draw all weights from `seed`, as He et al. 2015 (arXiv 1502.01852), and make a new optimiser.
+
+        Not those of reading R19: of N(0, .02) the logits would be so small that most of a short training makes them grow.
+        """
+        network, generator = self.networks["segmenter"], torch.Generator().manual_seed(seed)
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+            elif isinstance(layer, nn.BatchNorm2d):
+                layer.reset_parameters()
         self.optimizers = {"segmenter": torch.optim.Adam(network.parameters(), self.settings.learning_rate, fused=True)}
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

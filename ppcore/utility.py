@@ -83,8 +83,9 @@ def sources(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path) -> list[l
         of = made["outline"].str.replace(r"_varied\d+$", "", regex=True)
         foreign = sorted(set(of) - set(index.loc[index["split"] == "train", "patch"]))
         if foreign:
-            raise StudyError(f"{pairs} holds pairs made of {', '.join(foreign[:3])}, no patches of the training set: wanted "
-                             "pairs of `from_kinds`, whose outlines are training patches'. Remove the folder and run again")
+            raise StudyError(f"{pairs} holds pairs made of {', '.join(foreign[:3])}, no patches of the training set: "
+                             "wanted pairs of `from_kinds`, whose outlines are training patches'. Remove the folder and "
+                             "run again")
         found.append([(pairs / "rgb" / f"{name}.webp", pairs / "fine" / f"{name}.png") for name in made["pair"]])
     return found
 

