@@ -47,6 +47,8 @@ def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(models, tmp_pat
     assert alone["fine_hash"].tolist() == index["fine_hash"].tolist()[4:]
     with pytest.raises(StudyError, match="another seed, commit or other models"):
         generate_pairs(models, outlines, tmp_path / "straight", seed=4, variants=2)
+    generate_pairs(models, outlines[:1], tmp_path / "straight", seed=4, anew=True)
+    assert len(list((tmp_path / "straight").rglob("*.png"))) == 2  # a coarse and a fine mask, nothing of the old set
 
 
 def test_an_outline_without_tissue_is_left_out_and_said_so(models, tmp_path):

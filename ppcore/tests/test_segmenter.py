@@ -62,7 +62,7 @@ def trained(arm: Arm, study, folder, steps: int = 2) -> Segmenter:
 
 def test_it_learns_a_task_that_can_be_learnt(study, tmp_path):
     index, patches, _ = study
-    model = trained(Arm("real", 1.0, 1), study, tmp_path, steps=60)
+    model = trained(Arm("real", 1.0, 1), study, tmp_path, steps=40)
     test = index[index["split"] == "test"]
     for patch in test["patch"]:
         rgb = utility.read_image(patches / "rgb" / f"{patch}.webp")
