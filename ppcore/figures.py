@@ -416,6 +416,7 @@ def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
         axis.set(xticks=range(len(shares)), xticklabels=[f"{share:.0%}" for share in shares],
                  xlim=(-0.4, len(shares) - 0.6), ylabel=metrics[metric] if column == 0 else "",
                  xlabel="share of the real training patches" if row else "", title="" if row else shift)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1]))
+    order = sorted(handles, key=lambda label: "threshold" in label)
+    figure.legend([handles[label] for label in order], order, loc="outside lower center", ncols=3)
     return figure
