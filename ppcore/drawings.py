@@ -27,15 +27,20 @@ from ppcore.settings import StudyError, data_folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # no slash and no leading dot: it stays in its folder
 
 
+def named_folder(models: Models, kind: str, name: str) -> Path:
+    """<kind>/<name> of a cohort. Raises `StudyError` for a name that could lead out of <kind>."""
+    if not NAME.fullmatch(name):
+        raise StudyError(f"{name[:100]!r} is no name for a folder in {kind}: wanted 1 to 80 letters, digits, dots, dashes "
+                         "or underscores, the first a letter or digit")
+    return data_folder(models.profile, models.cohort) / kind / name
+
+
 def save(models: Models, drawing: Drawing, name: str) -> Path:
     """Store a drawing as drawings/<name>/ of its cohort, whole or not at all; returns the folder.
 
     Raises `StudyError` for a name that could leave that folder or is taken, and where nothing can be written.
     """
-    if not NAME.fullmatch(name):
-        raise StudyError(f"{name[:100]!r} is no name for a drawing: wanted 1 to 80 letters, digits, dots, dashes or "
-                         "underscores, the first a letter or digit")
-    folder = data_folder(models.profile, models.cohort) / "drawings" / name
+    folder = named_folder(models, "drawings", name)
     temporary = folder.with_name(f".{uuid.uuid4().hex[:12]}.part")
     record = models.made_with | {"seed": drawing.seed, "variants": len(drawing.fine), "asked": drawing.coarse.mean(),
                                  "obtained": [mask.mean() for mask in drawing.fine]}

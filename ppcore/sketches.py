@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from ppcore.labelme import read_labelme, size_remark
+from ppcore.labelme import LARGEST_PX, read_labelme, size_remark
 from ppcore.settings import DRAWINGS, StudyError, warn
 
-LARGEST_PX = 50_000_000  # of a picture, read from its header: decoded it takes some 400 MB
 LEAST_CONTRAST = 12 / 255  # between darkest and lightest, of the picture's range; less is paper, noise of JPEG and all
 # Width of the frame, of the shorter side, and the share of it that one tone must have. At .98, 93 % of simulated
 # sketches of real and phantom patches are read rightly in dark on light, at .75 only 61 %: tissue fills their frames.

@@ -132,7 +132,7 @@ def test_a_folder_without_a_drawing_is_told(models, tmp_path, left):
     "../out", "..", ".", "", "a/b", "/tmp/a", "a\\b", ".hidden", "a\n", "a b", "ä", "a" * 81])
 def test_a_name_never_leaves_the_folder_of_drawings(models, tmp_path, name):
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(StudyError, match="is no name for a drawing"):
+    with pytest.raises(StudyError, match="is no name for a folder in drawings"):
         save(models, draw_fine(models, disc(), 1), name)
     assert sorted(tmp_path.rglob("*")) == before
 

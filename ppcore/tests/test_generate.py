@@ -45,7 +45,7 @@ def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(models, tmp_pat
     assert files_of(tmp_path / "broken") == files_of(tmp_path / "straight")
     alone = generate_pairs(models, outlines[2:], tmp_path / "alone", seed=3, variants=2)
     assert alone["fine_hash"].tolist() == index["fine_hash"].tolist()[4:]
-    with pytest.raises(StudyError, match="another seed, commit or other models"):
+    with pytest.raises(StudyError, match="another seed, number of variants, commit or other"):
         generate_pairs(models, outlines, tmp_path / "straight", seed=4, variants=2)
 
 
