@@ -19,7 +19,7 @@ import numpy as np
 
 from ppcore.answer import Drawing, Models, draw_fine, draw_images, open_models
 from ppcore.files import write_text
-from ppcore.labelme import write_labelme
+from ppcore.labelme import EXACT, write_labelme
 from ppcore.masks import read_mask, write_mask
 from ppcore.patches import read_image, write_image
 from ppcore.settings import StudyError, data_folder
@@ -47,7 +47,7 @@ def save(models: Models, drawing: Drawing, name: str) -> Path:
     try:
         for file, array in _files(drawing).items():
             (write_mask if array.ndim == 2 else write_image)(temporary / file, array)
-        write_labelme(temporary / "sketch.json", drawing.sketch)
+        write_labelme(temporary / "sketch.json", drawing.sketch, tolerance=0.96 * EXACT)
         write_text(temporary / "drawing.json", json.dumps(record, indent=1) + "\n")
         temporary.rename(folder)
     except OSError as error:

@@ -26,6 +26,7 @@ HOLES = ("hole", "air", "background")
 AREAS = {"polygon": 3, "rectangle": 2, "circle": 2, "oriented_rectangle": 4, "mask": 2}  # least number of points
 LARGEST_BYTES = 16 * 2**20  # of a file; Labelme keeps the image in it
 MOST_POINTS = 200_000  # of a file; a hand makes hundreds, and the fine mask of a patch some ten thousand
+EXACT = 0.25  # px that an outline passes beside the centres of pixels, see `write_labelme`
 MOST_SHAPES = 10_000  # of a file; a wide one takes 3 ms at 512 x 1024 px
 LARGEST_PX = 50_000_000  # of a picture, or a file's bitmaps; decoded it takes 400 MB, with transparency twice that
 
@@ -91,7 +92,7 @@ def paint(mask: np.ndarray, points: np.ndarray, value: int) -> None:
 def write_labelme(path: str | Path, mask: np.ndarray, tolerance: float = 0.5) -> None:
     """Store a mask (H, W) in {0, 1} as polygons that Labelme opens and `read_labelme` reads, atomically.
 
-    tolerance: px by which a polygon may leave the edge; 0: every pixel comes back, with far more points. Tissue is
+    tolerance: px by which a polygon may leave the edge; below EXACT every pixel comes back, with more points. Tissue is
     labelled `tissue` and air in it `hole`, outer shapes first. The file holds the mask as its image, dark on white.
     """
     double = cv2.resize(np.ascontiguousarray(mask, np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)

@@ -109,9 +109,9 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             image = ImageOps.exif_transpose(image)  # a telephone held upright
     except StudyError:
         raise
-    except Image.DecompressionBombError as error:
-        raise StudyError(f"{path.name}: {error} Wanted at most {LARGEST_PX / 1e6:.0f} million px: save it "
-                         "smaller") from None
+    except Image.DecompressionBombError:  # nor does Pillow open it
+        raise StudyError(f"{path.name} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million px; wanted at most "
+                         f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller") from None
     except Exception as error:  # decoders raise many kinds on a broken file
         raise StudyError(f"{path.name} cannot be read ({error}): wanted a PNG, a JPEG or a Labelme .json; export it "
                          "again") from None

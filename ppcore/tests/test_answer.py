@@ -3,12 +3,13 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pytest
 import torch
 
-from ppcore.answer import MOST_VARIANTS, as_coarse, draw_fine, draw_images, open_models
+from ppcore.answer import MOST_VARIANTS, _generate, as_coarse, draw_fine, draw_images, open_models
 from ppcore.drawings import reproduce, save
 from ppcore.masks import read_mask, write_mask
 from ppcore.patches import read_image
@@ -66,6 +67,24 @@ def test_ten_requests_at_once_are_answered_as_one_after_another(models):
         together = list(pool.map(lambda seed: draw_images(models, draw_fine(models, disc(), seed)), range(10)))
     np.testing.assert_array_equal(alone, [drawing.fine[0] for drawing in together])
     assert all(len(drawing.images) == 1 for drawing in together)
+
+
+def test_a_long_job_lets_an_answer_in(models, monkeypatch):
+    served, begun, generate = [], Event(), Pix2Pix.generate
+
+    def noted(method, masks, seeds):
+        served.append(seeds[0])
+        begun.set()
+        return generate(method, masks, seeds)
+
+    monkeypatch.setattr(Pix2Pix, "generate", noted)
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(lambda: [_generate(models, models.pix2pix, disc(), 0) for _ in range(200)])
+        begun.wait()
+        before = len(served)
+        _generate(models, models.pix2pix, disc(), 1)
+        job.result()
+    assert served.index(1) <= before + 2  # behind the mask in progress, and one that stood in line
 
 
 @pytest.mark.parametrize("sketch, words", [

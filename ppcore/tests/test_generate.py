@@ -49,6 +49,17 @@ def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(models, tmp_pat
         generate_pairs(models, outlines, tmp_path / "straight", seed=4, variants=2)
 
 
+def test_an_outline_that_has_changed_is_made_again_and_a_stopped_set_has_no_index(models, tmp_path, monkeypatch):
+    generate_pairs(models, [Outline("a", disc()), Outline("b", disc())], tmp_path / "set", seed=1)
+    first, before = tmp_path / "set" / "coarse" / "a_0.png", files_of(tmp_path / "set")
+    rows = generate.growing_rows(models, [Outline("a", 1 - disc()), Outline("b", disc())], tmp_path / "set", 1)
+    next(rows)
+    rows.close()
+    assert np.array_equal(read_mask(first), 1 - disc()) and not (tmp_path / "set" / "index.csv").exists()
+    assert {name for name, found in files_of(tmp_path / "set").items() if before[name] != found} == {
+        "coarse/a_0.png", "fine/a_0.png", "rgb/a_0.webp"}
+
+
 def test_an_outline_without_tissue_is_left_out_and_said_so(models, tmp_path):
     with pytest.warns(StudyWarning, match="empty is left out: The drawing is empty"):
         index = generate_pairs(models, [Outline("empty", disc() * 0), Outline("a", disc())], tmp_path / "set", seed=1)

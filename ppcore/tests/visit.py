@@ -66,6 +66,8 @@ class Visit:
         self.page.wait_for_function("() => !document.querySelector('#shown [data-old], #shown .waiting')")
 
     def mouse(self, way: list) -> None:
+        self.page.locator("canvas").scroll_into_view_if_needed()
+
         def draw() -> None:
             self.page.mouse.move(*self.place(*way[0]))
             self.page.mouse.down()
