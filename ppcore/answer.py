@@ -19,7 +19,6 @@ from ppcore.training.pix2pixhd import Pix2PixHD
 
 MOST_VARIANTS = 8
 _one_at_a_time = Lock()  # noise comes from torch's one random state, and two answers at once would share the cores
-_next_in_line = Lock()  # held while waiting: who has just been served stands behind, and a long job lets others in
 
 
 @dataclass(frozen=True)
@@ -124,10 +123,6 @@ def draw_images(models: Models, drawing: Drawing) -> Drawing:
 
 
 def _generate(models: Models, method: Pix2Pix | Pix2PixHD, mask: np.ndarray, seed: int) -> torch.Tensor:
-    with _next_in_line:
-        _one_at_a_time.acquire()
-    try:
+    with _one_at_a_time:  # for one picture, so that a long job lets the next stroke's mask in
         torch.set_num_threads(models.made_with["threads"])  # another thread of the server may not have it yet
         return method.generate(to_tensor(mask)[None], [seed])[0]
-    finally:
-        _one_at_a_time.release()

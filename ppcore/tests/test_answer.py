@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ppcore.answer import MOST_VARIANTS, _generate, as_coarse, draw_fine, draw_images, open_models
+from ppcore.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, open_models
 from ppcore.drawings import reproduce, save
 from ppcore.masks import read_mask, write_mask
 from ppcore.patches import read_image
@@ -70,21 +70,23 @@ def test_ten_requests_at_once_are_answered_as_one_after_another(models):
 
 
 def test_a_long_job_lets_an_answer_in(models, monkeypatch):
-    served, begun, generate = [], Event(), Pix2Pix.generate
+    served, begun = [], Event()
 
-    def noted(method, masks, seeds):
-        served.append(seeds[0])
-        begun.set()
-        return generate(method, masks, seeds)
+    def noted(generate):
+        def call(method, masks, seeds):
+            served.extend([type(method)] * len(masks))
+            begun.set()
+            return generate(method, masks, seeds)
+        return call
 
-    monkeypatch.setattr(Pix2Pix, "generate", noted)
+    for kind in (Pix2Pix, Pix2PixHD):
+        monkeypatch.setattr(kind, "generate", noted(kind.generate))
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(lambda: [_generate(models, models.pix2pix, disc(), 0) for _ in range(200)])
+        job = pool.submit(draw_images, models, Drawing(disc(), disc(), 1, [disc()] * 200))
         begun.wait()
-        before = len(served)
-        _generate(models, models.pix2pix, disc(), 1)
+        draw_fine(models, disc(), 1)
         job.result()
-    assert served.index(1) <= before + 2  # behind the mask in progress, and one that stood in line
+    assert served.index(Pix2Pix) < 200
 
 
 @pytest.mark.parametrize("sketch, words", [
