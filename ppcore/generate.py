@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ppcore.answer import Models, draw_fine, draw_images
+from ppcore.answer import Drawing, Models, draw_canvas, draw_fine, draw_images
 from ppcore.clusters import spread_exemplars
 from ppcore.files import hash_file, write_text
 from ppcore.masks import read_mask, write_mask
@@ -30,16 +30,21 @@ INDEX = ("pair", "outline", "kind", "variant", "seed", "asked", "obtained", "coa
 
 @dataclass(frozen=True)
 class Outline:
-    """What is asked for: mask (H, W) in {0, 1}; kind: of notebook 03, 0 for a sketch."""
+    """What is asked for: mask (H, W) in {0, 1}, of a patch's size or a canvas; kind: of notebook 03, 0 for a sketch."""
 
     name: str
     mask: np.ndarray
     kind: int = 0
 
 
-def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto") -> list[Outline]:
-    """The drawings of a folder (`ppcore.sketches.load_sketches`). Raises `StudyError` where there is none."""
-    found = [Outline(name, mask) for name, mask, _ in load_sketches(folder, models.height, models.width, tissue)]
+def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto",
+                  canvas: tuple[int, int] | None = None) -> list[Outline]:
+    """The drawings of a folder (`ppcore.sketches.load_sketches`), stretched to a patch, or to a `canvas` (H, W).
+
+    Raises `StudyError` where there is none.
+    """
+    height, width = canvas or (models.height, models.width)
+    found = [Outline(name, mask) for name, mask, _ in load_sketches(folder, height, width, tissue)]
     if not found:
         raise StudyError(f"{folder} holds no drawing that can be used: wanted pictures, Labelme files or saved drawings")
     return found
@@ -72,15 +77,18 @@ def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
 def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, seed: int, variants: int = 1) -> pd.DataFrame:
     """Store `variants` pairs of each outline as <name>_<variant>; returns the index.
 
-    A pair depends on its outline, the seed and the models alone, not on the others. What an interrupted call has stored
-    is kept and not made again. Raises `StudyError` for a folder with anything that these models and this seed did not
+    An outline of another size than a patch is a canvas that windows fill (`ppcore.answer.draw_canvas`). A pair depends
+    on its outline, the seed and the models alone, not on the others. What an interrupted call has stored is kept and
+    not made again. Raises `StudyError` for a folder with anything that these models and this seed did not
     make, and where no outline has tissue; single empty ones are warned of and left out.
     """
     folder = Path(folder)
-    made_with = json.dumps(models.made_with | {"seed": seed, "variants": variants}, indent=1) + "\n"
+    sizes = sorted({outline.mask.shape for outline in outlines})
+    made_with = json.dumps(models.made_with | {"seed": seed, "variants": variants, "sizes": sizes}, indent=1) + "\n"
     record = folder / "made_with.json"
     if folder.exists() and any(folder.iterdir()) and (not record.exists() or record.read_text() != made_with):
-        raise StudyError(f"{folder} holds what another seed, commit or other models made: give an empty folder")
+        raise StudyError(f"{folder} holds what another seed, commit or other models made, or pairs of another size: give "
+                         "an empty folder")
     write_text(record, made_with)
     rows = []
     for outline in tqdm(outlines, desc="generating pairs", unit="outline"):
@@ -104,15 +112,22 @@ def _stored(models: Models, outline: Outline, folder: Path, seed: int, names: li
     """Paths of the three files of each name, which are made where one of them is missing."""
     paths = [(folder / "coarse" / f"{name}.png", folder / "fine" / f"{name}.png", folder / "rgb" / f"{name}.webp")
              for name in names]
-    wanted = [path for three in paths for path in three[:3 if models.pix2pixhd else 2]]
-    if not all(path.exists() for path in wanted):
-        drawing = draw_images(models, draw_fine(models, outline.mask, seed, len(names)))
-        for number, (coarse, fine, rgb) in enumerate(paths):
-            write_mask(coarse, drawing.coarse)
-            write_mask(fine, drawing.fine[number])
-            if drawing.images:
-                write_image(rgb, drawing.images[number])
+    missing = [number for number, three in enumerate(paths)
+               if not all(path.exists() for path in three[:3 if models.pix2pixhd else 2])]
+    if outline.mask.shape != (models.height, models.width):
+        for number in missing:
+            _store(draw_canvas(models, outline.mask, seed, number), paths[number:number + 1])
+    elif missing:
+        _store(draw_images(models, draw_fine(models, outline.mask, seed, len(names))), paths)
     return paths
+
+
+def _store(drawing: Drawing, paths: list[tuple[Path, Path, Path]]) -> None:
+    for number, (coarse, fine, rgb) in enumerate(paths):
+        write_mask(coarse, drawing.coarse)
+        write_mask(fine, drawing.fine[number])
+        if drawing.images:
+            write_image(rgb, drawing.images[number])
 
 
 def _own_seed(seed: int, name: str) -> int:
