@@ -381,20 +381,18 @@ def slides_speed(table: pd.DataFrame, cost: pd.DataFrame) -> Figure:
 
 
 def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 192) -> Figure:
-    """The same square of several masks (H, W) in {0, 1}, by name; arrows outside it point along a seam's row and column.
+    """The same square of several masks (H, W) in {0, 1}, by name; ticks at its frame stand where windows end.
 
-    row, column: of the crossing, px, in the middle of the square of `side` px.
+    row, column: of the seams, px, in the middle of the square of `side` px.
     """
     figure, axes = plt.subplots(1, len(masks), figsize=(11, 11 / len(masks) + 0.3), squeeze=False)
     top, left = row - side // 2, column - side // 2
     for axis, (name, mask) in zip(axes[0], masks.items()):
         axis.imshow(mask_picture(mask[top:top + side, left:left + side]), interpolation="nearest",
                     extent=(left, left + side, top + side, top))
-        axis.set(xticks=[], yticks=[], title=name)
+        axis.set(xticks=[column], yticks=[row], title=name)
+        axis.tick_params(color=COLOURS["DEPAS"], length=9, width=2.5, right=True, labelleft=axis is axes[0, 0])
         axis.spines[:].set(visible=True, color="0.8", linewidth=0.6)
-        arrow = {"arrowstyle": "-|>", "color": COLOURS["DEPAS"], "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
-        for tip, tail in (((0, 0.5), (-0.06, 0.5)), ((0.5, 0), (0.5, -0.06))):
-            axis.annotate("", tip, tail, xycoords="axes fraction", arrowprops=arrow, annotation_clip=False)
     return figure
 
 

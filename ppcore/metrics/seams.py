@@ -49,8 +49,8 @@ def seam_ratio(field: np.ndarray, rows: Iterable[int], columns: Iterable[int], r
             if 1 <= line < field.shape[axis] and beside:
                 groups.append(changes[[line, *beside]])
     if not groups:
-        raise ValueError(f"no seam inside {field.shape} px has a line beside it within {reach} px, at multiples of {period} "
-                         "px: take a larger canvas or a longer reach")
+        raise ValueError(f"no seam inside {field.shape} px has a line beside it within {reach} px, at multiples of "
+                         f"{period} px: take a larger canvas or a longer reach")
     rng = np.random.default_rng(seed)
     chosen = [np.append(0, rng.integers(len(group), size=permutations)) for group in groups]  # first, as it is
     across = np.mean([group[which] for group, which in zip(groups, chosen)], axis=0)
@@ -94,28 +94,23 @@ def disagreement(method: Method, coarse: np.ndarray, window: tuple[int, int], se
     return float(np.mean(differ)) if differ else math.nan
 
 
-def compare_seams(method: Method, coarse: np.ndarray, window: tuple[int, int], seed: int,
-                  period: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+def compare_seams(method: Method, coarse: np.ndarray, window: tuple[int, int], seed: int, period: int,
+                  tied: bool = True) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Fill a canvas by tiles side by side and by blended windows; seams of either, and the masks (H, W) by name.
 
-    The overlap is half the window's shorter side. period: px from a seam to the lines on either side that it is compared
-    with (`seam_ratio`); 2**(levels - 2) is that of the texture which the demo's U-Net leaves in even areas.
-    Table, a row for each canvas (tiles, blended), noise (of the place, of the window), field (the outline, which knows
-    of no windows; the mask; the output before its threshold) and lines (rows, columns); then the columns of `Seams`.
-    The masks are those with noise of the place.
+    The overlap is half the window's shorter side. period: px from a seam to the lines on either side that it is
+    compared with (`seam_ratio`); 2**(levels - 2) is that of the texture which the demo's U-Net leaves in even areas.
+    Otherwise as `ppcore.canvas.fill_mask`. Table: a row for each canvas (tiles, blended), field (the outline, which
+    knows of no windows; the mask; the output before its threshold) and lines (rows, columns); then the columns of
+    `Seams`.
     """
     half, rows, masks = min(window) // 2, [], {}
     for canvas, overlap in (("tiles", 0), ("blended", half)):
         lines = window_edges(coarse.shape, window, overlap)
-        fields = {("", "outline"): coarse}
-        for noise in ("place", "window"):
-            parts = bands(method, coarse, window, seed, overlap, noise == "place")
-            output = torch.cat([band[0] for _, band in parts]).numpy()
-            fields |= {(noise, "mask"): (output > 0).astype(np.uint8), (noise, "output"): output}
-        masks[canvas] = fields["place", "mask"]
-        for (noise, name), field in fields.items():
-            for axis, which in enumerate(("rows", "columns")):
-                at = [each if number == axis else [] for number, each in enumerate(lines)]
-                seams = asdict(seam_ratio(field, *at, reach=period, period=period))
-                rows.append({"canvas": canvas, "noise": noise, "field": name, "lines": which} | seams)
+        output = torch.cat([band[0] for _, band in bands(method, coarse, window, seed, overlap, tied)]).numpy()
+        masks[canvas] = (output > 0).astype(np.uint8)
+        for name, field in (("outline", coarse), ("mask", masks[canvas]), ("output", output)):
+            for which, at in (("rows", (lines[0], [])), ("columns", ([], lines[1]))):
+                seams = seam_ratio(field, *at, reach=period, period=period)
+                rows.append({"canvas": canvas, "field": name, "lines": which} | asdict(seams))
     return pd.DataFrame(rows), masks
