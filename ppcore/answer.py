@@ -123,8 +123,8 @@ def draw_images(models: Models, drawing: Drawing) -> Drawing:
 def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0) -> Drawing:
     """Variant number `variant`, from 0 on, of a sketch (H, W) in [0, 1] of any size, and its image, by windows.
 
-    The canvas keeps the sketch's size (`ppcore.canvas`). One variant a call, as it may be large. A variant depends on the
-    seed and its number alone; it is not what `draw_fine` makes of a sketch of a patch's size, whose noise has no place.
+    The canvas keeps the sketch's size (`ppcore.canvas`). One variant a call, as it may be large. It depends on the seed
+    and its number alone, and is not what `draw_fine` makes of a sketch of a patch's size, whose noise has no place.
     Raises `StudyError` as `draw_fine` does.
     """
     own = _seeds(seed, variant + 1)[-1]

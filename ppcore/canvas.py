@@ -1,9 +1,9 @@
 """How does a generator fill a canvas larger than a patch? By overlapping windows of a patch's size, blended.
 
 Windows start every `window - overlap` px from the upper left corner; beyond the right and lower edge they see the
-canvas mirrored. The outputs, before any threshold, are averaged with weights that rise as a squared sine through the overlap
-and sum to 1. Noise belongs to a place of the canvas, so that overlapping windows see the same z. In memory are one band
-of windows and the 8-bit canvases alone.
+canvas mirrored. The outputs, before any threshold, are averaged with weights that rise as a squared sine through the
+overlap and sum to 1. Noise belongs to a place of the canvas, so that overlapping windows see the same z. In memory are
+one band of windows and the 8-bit canvases alone.
 """
 
 from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 import numpy as np
 import pandas as pd
@@ -144,9 +145,10 @@ def test_the_network_and_torchs_random_state_are_left_as_they_were():
 
 def test_the_same_seed_gives_the_same_canvas_and_another_seed_another():
     drawer, mask = unet(), blobs(100, 150)
-    first = fill_mask(drawer, mask, WINDOW, 1)
+    first, untied = fill_mask(drawer, mask, WINDOW, 1), fill_mask(drawer, mask, WINDOW, 1, tied=False)
     torch.manual_seed(99)
     np.testing.assert_array_equal(fill_mask(drawer, mask, WINDOW, 1), first)
+    np.testing.assert_array_equal(fill_mask(drawer, mask, WINDOW, 1, tied=False), untied)
     assert not np.array_equal(fill_mask(drawer, mask, WINDOW, 2), first)
 
 
@@ -181,8 +183,11 @@ def resident() -> int:
 
 
 def test_every_window_counts_in_the_progress_bar(capsys):
-    fill_mask(Drawer(), np.ones((64, 128), np.uint8), WINDOW, 1)
-    assert "filling the canvas" in capsys.readouterr().err
+    drawer = Drawer()
+    drawer.networks["G"].register_forward_hook(lambda *_: time.sleep(0.12))  # more than the bar waits to be drawn again
+    fill_mask(drawer, np.ones((32, 128), np.uint8), WINDOW, 1)
+    shown = capsys.readouterr().err
+    assert "filling the canvas" in shown and "2/3" in shown
 
 
 @pytest.mark.parametrize("mask, overlap, words", [
