@@ -47,6 +47,8 @@ def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overla
 
     A window without any tissue becomes white: the instance norm of a constant is 0, and the answer would be the gray of
     the last bias.
+    One with little of it is asked, and its ground may come out grayer than its neighbours', for the same reason: the
+    blend turns that into a slow change, and does not remove it.
     """
     filled = np.empty((*fine.shape, 3), np.uint8)
     for top, band in bands(method, fine, window, 0, overlap, True, GLASS):
