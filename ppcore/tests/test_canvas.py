@@ -218,6 +218,7 @@ def test_a_known_seam_is_found_with_its_strength():
         stripes[seam:] = np.roll(stripes[seam:], 4, axis=1)
     found = seam_ratio(stripes, range(64, 512, 64), [])
     assert found.jump == 0.5 and found.ratio == np.inf and found.p < 0.01 and found.count == 7
+    assert seam_ratio(stripes[:160], (64, 128), [], reach=64, period=32).ratio == np.inf  # not beside one another
     mask = texture(512, 512)
     mask[:, 128::128] = 1 - mask[:, 127:-1:128]  # every pair across differs
     found = seam_ratio(mask, [], range(128, 512, 128))
