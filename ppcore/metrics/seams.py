@@ -58,7 +58,7 @@ def seam_ratio(field: np.ndarray, rows: Iterable[int], columns: Iterable[int], r
     with np.errstate(invalid="ignore", divide="ignore"):
         ratios = np.where(across == beside, 1.0, across / beside)
     tail = min((ratios >= ratios[0]).mean(), (ratios <= ratios[0]).mean())
-    return Seams(float(across[0]), float(ratios[0]), *map(float, np.quantile(ratios[1:], (0.025, 0.975))),
+    return Seams(float(across[0]), float(ratios[0]), *map(float, np.quantile(ratios[1:], (0.025, 0.975), method="nearest")),
                  min(1.0, 2 * float(tail)), len(groups))
 
 
