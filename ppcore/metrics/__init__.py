@@ -4,6 +4,7 @@
     morphometry    do they have the shapes of real ones?             27 descriptors, MMD, Wasserstein-1
     frechet        does Inception-v3 see them alike?                 FID, KID
     control        does the output keep to the outline?              IoU, boundary F1, diversity
+    seams          do the windows of a filled canvas show?           edges across and beside their ends, permutation
 
 `frechet` alone takes the generated set first, as torch-fidelity does.
 """
