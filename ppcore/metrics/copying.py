@@ -5,7 +5,7 @@ the training set as held-out masks of other subjects do. Distances to the neares
 
     morphometry  the study's 27 descriptors in units of the training set. Primary: a mask that was flipped, moved a few
                  pixels or redrawn with the same texture is still near its source.
-    pixels       1 - IoU of the masks at SIZE. It sees exact copies alone, but needs no choice of descriptors.
+    pixels       1 - mean IoU of the masks at SIZE. It sees exact copies alone, but needs no choice of descriptors.
 """
 
 import numpy as np
@@ -32,20 +32,25 @@ def descriptor_distance(train: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def pixel_distances(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """1 - IoU of each of `masks` (M, P) with each of `others` (N, P), both of `small_masks`: (M, N) in [0, 1].
+    """1 - mean IoU of each of `masks` (M, P) with each of `others` (N, P), both of `small_masks`: (M, N) in [0, 1].
 
-    Two masks without tissue have an IoU of 1, as in `ppcore.metrics.control.iou`.
+    Mean over tissue and air, as in segmentation. The IoU of tissue alone is the larger the denser the other mask is,
+    wherever its tissue lies, and would find the fullest training masks over and over. A class that neither mask has
+    counts as 1.
     """
-    common = masks.astype(np.float32) @ others.T.astype(np.float32)  # counts below 2^24 are exact
-    union = masks.sum(axis=1)[:, None] + others.sum(axis=1) - common
-    return 1 - np.divide(common, union, out=np.ones(union.shape), where=union > 0)
+    tissue = masks.astype(np.float32) @ others.T.astype(np.float32)  # in both; counts below 2^24 are exact
+    in_masks, in_others = masks.sum(axis=1)[:, None], others.sum(axis=1)
+    either = in_masks + in_others - tissue  # tissue in one at least
+    air, not_both = masks.shape[1] - either, masks.shape[1] - tissue
+    return 1 - (_ratio(tissue, either) + _ratio(air, not_both)) / 2
 
 
 def nearest_outline(outlines: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """For each outline (M, P) the row of the training outline of largest IoU, the first of equals: (M,) int.
+    """For each outline (M, P) the row of the nearest training outline, the first of equals: (M,) int.
 
-    outlines, train: coarse masks, as `small_masks` gives them. The fine mask of that row is what "nearest-train" answers
-    with: retrieval, which needs no model, has real texture, and keeps to the outline only as far as training masks allow.
+    outlines, train: coarse masks, as `small_masks` gives them; nearest by `pixel_distances`. The fine mask of that row is
+    what "nearest-train" answers with: retrieval, which needs no model, has real texture, and keeps to the outline only
+    as far as there is a training mask that does.
     """
     return pixel_distances(outlines, train).argmin(axis=1)
 
@@ -73,3 +78,7 @@ def copying_ct(held_out: np.ndarray, synthetic: np.ndarray) -> float:
     n, m = len(held_out), len(synthetic)
     u = mannwhitneyu(synthetic, held_out, method="asymptotic").statistic  # pairs in which the synthetic one is farther
     return float((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.ones(part.shape), where=whole > 0)

@@ -56,7 +56,8 @@ def occupancy(real_shares: np.ndarray, shares: np.ndarray) -> float:
     """Share of the cells that a method reaches, in [0, 1]; real_shares, shares: (K,) of `cell_shares`.
 
     Reached: at least REACHED times the real share of the cell. To ask for the whole share would fail a perfect method in
-    half of the cells, by chance.
+    half of the cells, by chance. A cell is all that is nearest to its centre, however far: masks unlike any real one
+    fall in cells, too. Coverage is what says so.
     """
     return float(np.mean(shares >= REACHED * real_shares))
 

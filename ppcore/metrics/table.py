@@ -14,6 +14,19 @@ SKETCH_METHODS = ("COPY", "nearest-train", "pix2pix", "CycleGAN")
 # protocol (reading R10): "A", outlines C(m) of test masks; "B drawn" or "B simulated", sketches
 COLUMNS = ("cohort", "method", "protocol", "metric", "value", "low", "high", "n", "seed", "device", "commit")
 
+MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "mmd2", "mmd_p", "mmd_p_holm", "w1_mean",
+                "density", "coverage", "occupancy", "occupancy_tv", "nearest_train_ratio", "copying_ct", "control_iou",
+                "control_boundary_f1", "control_fraction_error", "control_fraction_bias", "control_fraction_rank",
+                "diversity", "diversity_ratio")  # in the order in which notebook 07 shows them
+COPYING_METRICS = ("nearest_train_ratio", "copying_ct", "nearest_train_ratio_pixels", "copying_ct_pixels")
+IMAGE_METRICS = ("image_fid", "image_kid", "image_mmd2", "image_mmd_p", "image_w1_mean", "image_control_iou")
+
+
+def compare(scores: dict[str, list[dict]], metrics: Sequence[str]) -> pd.DataFrame:
+    """Values of the rows of several methods, as they are written: a row a metric, a column a method, "" where none."""
+    columns = {name: {row["metric"]: row["value"] for row in rows} for name, rows in scores.items()}
+    return pd.DataFrame(columns).reindex(metrics).fillna("")
+
 
 def table_2(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
     """Table 2 from the tidy metrics of one cohort: a row a method of METHODS (from sketches: SKETCH_METHODS), also of
@@ -47,9 +60,9 @@ def _cell(scores: pd.DataFrame) -> str:
     values = pd.to_numeric(scores["value"], errors="coerce")
     if values.isna().any() or not len(scores):
         return ", ".join(scores["value"].unique())
-    ends = scores[["low", "high"]].iloc[0] if len(scores) == 1 else (values.min(), values.max())
+    low, high = scores[["low", "high"]].iloc[0] if len(scores) == 1 else (values.min(), values.max())
     text = f"{values.mean():.3g}"
-    return text if "" in tuple(ends) else f"{text} [{float(ends[0]):.3g}, {float(ends[1]):.3g}]"
+    return text if low == "" else f"{text} [{float(low):.3g}, {float(high):.3g}]"
 
 
 def read_metrics(path) -> pd.DataFrame:

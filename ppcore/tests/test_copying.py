@@ -72,15 +72,24 @@ def test_descriptor_distance_by_hand_is_in_sd_of_the_training_set():
     assert found == pytest.approx([np.sqrt(3), 0.5, 0])
 
 
-def test_pixel_distance_is_1_less_the_iou_of_small_masks():
+def test_pixel_distance_is_1_less_the_mean_iou_of_tissue_and_air_of_small_masks():
     masks = blobs(5, 1)
     small = small_masks(masks)
     assert small.shape == (5, SIZE[0] * SIZE[1])
     square = small.reshape(5, *SIZE).astype(np.uint8)
-    expected = [[1 - iou(square[i], square[j]) for j in range(3)] for i in range(5)]
-    np.testing.assert_allclose(pixel_distances(small, small[:3]), expected, rtol=1e-6)
+    expected = [[1 - (iou(a, b) + iou(1 - a, 1 - b)) / 2 for b in square[:3]] for a in square]
+    np.testing.assert_allclose(pixel_distances(small, small[:3]), expected, atol=1e-6)
     empty = np.zeros((1, 8), bool)
     assert pixel_distances(empty, np.vstack([empty, ~empty])).tolist() == [[0, 1]]
+
+
+def test_a_fuller_mask_is_not_nearer_for_being_full():
+    """Six of ten pixels are tissue; of the other mask, too, four of them in common: IoU 4 / 8 of tissue, 2 / 6 of air. The
+    full mask has 6 / 10 and 0: by tissue alone it would win."""
+    outline, other, full = np.arange(10) < 6, np.arange(10) % 5 < 3, np.ones(10, bool)
+    distances = pixel_distances(outline[None], np.stack([full, other]))
+    np.testing.assert_allclose(distances, [[1 - (6 / 10 + 0) / 2, 1 - (4 / 8 + 2 / 6) / 2]], rtol=1e-6)
+    assert nearest_outline(outline[None], np.stack([full, other])) == [1]
 
 
 def test_the_nearest_outline_is_the_training_mask_itself_where_it_is_one():
