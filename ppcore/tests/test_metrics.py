@@ -204,7 +204,7 @@ def test_fraction_rank_by_hand():
 def test_disagreement_by_hand_and_equal_to_diversity_for_samples_of_the_truth():
     samples = np.zeros((2, 1, 4), np.uint8)
     samples[0, 0, :2] = 1
-    assert disagreement(samples, np.array([[1, 0, 0, 0]], np.uint8)) == pytest.approx((1 + 1) / 2 / 4)
+    assert disagreement(samples, np.array([[1, 1, 0, 0]], np.uint8)) == pytest.approx((0 + 2) / 2 / 4)
     rng, chance = np.random.default_rng(0), np.random.default_rng(1).random((60, 80)) ** 3
     drawn = [(rng.random((9, 60, 80)) < chance).astype(np.uint8) for _ in range(40)]  # the last stands for the real mask
 
