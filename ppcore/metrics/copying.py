@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
 from ppcore.clusters import shrink
-from ppcore.metrics.morphometry import standardise
+from ppcore.metrics.morphometry import in_real_units
 
 SIZE = (64, 128)  # px: blocks of 8 px of the paper's patch, so that thousands of masks compare in seconds
 
@@ -29,7 +29,7 @@ def descriptor_distance(train: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     train: (N, D), masks: (M, D) descriptors. Raises ValueError as `mmd` does.
     """
-    return cdist(*standardise(train, masks)[::-1]).min(axis=1)
+    return cdist(*in_real_units(train, masks)[::-1]).min(axis=1)
 
 
 def pixel_distances(masks: np.ndarray, others: np.ndarray) -> np.ndarray:

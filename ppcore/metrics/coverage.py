@@ -1,7 +1,7 @@
 """Do synthetic masks come as varied as real ones do, or are whole kinds of mask missing?
 
 Mode collapse is what the paper holds against DEPAS, in a picture (Figure 1d); these are numbers for it (reading R29).
-All work on the descriptors of `ppcore.metrics.morphometry`, in the units of the real set (`standardise`).
+All work on the descriptors of `ppcore.metrics.morphometry`, in the units of the real set (`in_real_units`).
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from ppcore.metrics.morphometry import standardise
+from ppcore.metrics.morphometry import in_real_units
 
 NEIGHBOURS = 5  # k of Naeem et al. 2020, their choice and reading R29's
 CELLS = 9  # as many as the 3 x 3 grid of Figure 3 has
@@ -45,7 +45,7 @@ def cell_shares(real: np.ndarray, synthetic: np.ndarray, cells: int = CELLS, see
     the real test masks: each then holds some of them, and real training masks serve as the row to read others beside.
     As many cells as there are different real masks, where these are fewer. Raises ValueError as `mmd` does.
     """
-    real, synthetic = standardise(real, synthetic)
+    real, synthetic = in_real_units(real, synthetic)
     cells = min(cells, len(np.unique(real, axis=0)))
     fitted = KMeans(cells, n_init=20, random_state=seed).fit(real)
     shares = [np.bincount(fitted.predict(x), minlength=cells) / len(x) for x in (real, synthetic)]
@@ -72,6 +72,6 @@ def total_variation(real_shares: np.ndarray, shares: np.ndarray) -> float:
 
 def _inside(real: np.ndarray, synthetic: np.ndarray, k: int) -> np.ndarray:
     """Whether synthetic mask j lies in the ball of real mask i: (N, M) bool."""
-    real, synthetic = standardise(real, synthetic)
+    real, synthetic = in_real_units(real, synthetic)
     radius = np.partition(cdist(real, real), k, axis=1)[:, k]  # place 0 is the mask itself
     return cdist(real, synthetic) <= radius[:, None]

@@ -19,9 +19,9 @@ from ppcore.metrics.image import DESCRIPTORS as IMAGE_DESCRIPTORS
 from ppcore.metrics.image import describe_images
 from ppcore.metrics.morphometry import DESCRIPTORS, mmd, mmd_interval, wasserstein
 from ppcore.metrics.sets import MaskSet
+from ppcore.metrics.table import NO_WEIGHTS
 
-NO_WEIGHTS = "no weights"  # what stands for FID and KID without the Inception weights (reading R26)
-TOO_FEW = "too few masks"
+TOO_FEW = "too few masks"  # stands for FID at infinity
 
 
 def similarity_rows(real: MaskSet, synthetic: MaskSet, *, permutations: int, resamples: int, seed: int,

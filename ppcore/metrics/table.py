@@ -13,6 +13,7 @@ LABELS = {"DEPAS": "DEPAS (our reading)"}  # reading R21
 SKETCH_METHODS = ("COPY", "nearest-train", "pix2pix", "CycleGAN")
 # protocol (reading R10): "A", outlines C(m) of test masks; "B drawn" or "B simulated", sketches
 COLUMNS = ("cohort", "method", "protocol", "metric", "value", "low", "high", "n", "seed", "device", "commit")
+NO_WEIGHTS = "no weights"  # what stands for FID and KID without the Inception weights (reading R26)
 
 MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "mmd2", "mmd_p", "mmd_p_holm", "w1_mean",
                 "density", "coverage", "occupancy", "occupancy_tv", "nearest_train_ratio", "copying_ct", "control_iou",

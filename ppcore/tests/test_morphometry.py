@@ -170,6 +170,8 @@ def test_wasserstein_is_in_sd_of_the_real_set():
     real[:, 1] = 7  # constant: its sd counts as SD_FLOOR
     shifted, sd = real + [2.0, 0.05], [real[:, 0].std(ddof=1), morphometry.SD_FLOOR]
     assert wasserstein(real, shifted) == pytest.approx([2 / sd[0], 0.05 / sd[1]])
+    thrice = real[:, :1] * 3  # in the same order, so that each value moves by twice itself
+    assert wasserstein(real[:, :1], thrice) == pytest.approx([2 * np.abs(real[:, 0]).mean() / sd[0]])
     assert np.isfinite(mmd(real, shifted)[0])
     np.testing.assert_array_equal(wasserstein(real, real), 0)
     assert np.isfinite(mmd(np.ones((4, 2)), np.ones((4, 2)))).all()  # every real mask alike
@@ -181,7 +183,7 @@ def test_interval_counts_pairs_as_it_says(monkeypatch):
     real, synthetic = rng.normal(size=(6, 3)), rng.normal(size=(5, 3)) + 1
     labels_r, labels_s = np.array(list("aabbbc")), np.array(list("abcxy"))
     copies = {"a": 2, "b": 0, "c": 1, "x": 3, "y": 1}
-    kernel = morphometry._kernel(real, synthetic)
+    kernel = morphometry.gaussian_kernel(real, synthetic)
 
     def drawn(times: dict) -> list[np.ndarray]:
         return [np.array([[times[label] for label in labels]]) for labels in (labels_r, labels_s)]
