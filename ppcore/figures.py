@@ -21,8 +21,8 @@ from ppcore.files import atomic
 
 INK = np.array([61, 43, 86], np.uint8)  # tissue
 ADDED, REMOVED = np.array([86, 180, 233], np.uint8), np.array([213, 94, 0], np.uint8)
-COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "pix2pix": "#0072B2", "CycleGAN": "#009E73",
-           "DCGAN": "#CC79A7", "DEPAS": "#D55E00", "train": "#56B4E9", "test": "#D55E00"}
+COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "nearest-train": "#56B4E9", "pix2pix": "#0072B2",
+           "CycleGAN": "#009E73", "DCGAN": "#CC79A7", "DEPAS": "#D55E00", "train": "#56B4E9", "test": "#D55E00"}
 
 DROPPED = {"air": "mostly air", "black": "black", "ink": "ink", "glass": "glass, not read", "unused": "not used",
            "gap": "gap", "spare": "spare"}

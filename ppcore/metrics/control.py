@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from scipy.stats import spearmanr
 
 from ppcore.metrics.morphometry import check_mask
 
@@ -58,19 +59,49 @@ def diversity(samples: np.ndarray) -> float:
     return float(np.mean(tissue * (count - tissue)) / pairs)
 
 
+def disagreement(samples: np.ndarray, real: np.ndarray) -> float:
+    """Share of pixels in which a sample differs from the real fine mask of its outline, mean over samples, in [0, 1].
+
+    samples: (S, H, W), made from C(m); real: m, (H, W); both in {0, 1}.
+
+    It is what `diversity` is held against. Were the samples drawn from what real masks an outline can have, m would be
+    one more sample, and in expectation two samples would differ by as much as a sample and m: diversity / disagreement,
+    over many outlines, would be 1. Far below 1, the model is surer of its pixels than it is right; above 1, it scatters
+    more than it errs. It is never above 2. The ratio does not say that a sample looks real, nor where the outline left
+    freedom, and a model that is right everywhere has none: 0 / 0.
+    Raises ValueError where the shapes do not go together.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim != 3 or samples.shape[1:] != np.shape(real):
+        raise ValueError(f"samples have shape {samples.shape}, real {np.shape(real)}: wanted (S, H, W) and (H, W)")
+    return float(np.mean(samples != real))
+
+
+def fraction_rank(asked: np.ndarray, obtained: np.ndarray) -> float:
+    """Spearman's rank correlation of the tissue fractions asked for and obtained, in [-1, 1] (reading R30).
+
+    asked, obtained: (N,) in [0, 1]. 1: who asks for more tissue gets more, by whatever scale. nan where one is constant.
+    """
+    if np.ptp(asked) == 0 or np.ptp(obtained) == 0:
+        return float("nan")
+    return float(spearmanr(asked, obtained).statistic)
+
+
 def control(outline: np.ndarray, generated: np.ndarray,
             coarsen: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
     """How well C(G(x)) gives x back (reading R30).
 
     outline: x, the coarse mask that was asked for; generated: G(x); both (H, W) uint8 in {0, 1}. coarsen: C,
     from mask to coarse mask (`ppcore.masks.coarse_mask`); without it, fine texture would count as an error.
-    Returns `iou` and `boundary_f1` (2 px) of C(G(x)) against x, and `fraction_error`, the absolute difference
-    of their tissue fractions. COPY, G(x) = x, scores 1, 1, 0 where x = C(m), as C is idempotent (reading R7).
+    Returns `iou` and `boundary_f1` (2 px) of C(G(x)) against x, `fraction_bias`, the tissue fraction of C(G(x))
+    less that of x, and `fraction_error`, its absolute value: a mean bias of 0 can hide errors of both signs.
+    COPY, G(x) = x, scores 1, 1, 0, 0 where x = C(m), as C is idempotent (reading R7).
     Raises ValueError as `iou` does.
     """
     returned = coarsen(generated)
+    bias = float(returned.mean()) - float(outline.mean())
     return {"iou": iou(returned, outline), "boundary_f1": boundary_f1(returned, outline),
-            "fraction_error": abs(float(returned.mean()) - float(outline.mean()))}
+            "fraction_error": abs(bias), "fraction_bias": bias}
 
 
 def _boundary(mask: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ copy of the coarse input nearly passes both, so they are never read alone (readi
 `bootstrap_by_subject` puts an interval on any number of the study (reading R31).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.stats import ks_2samp
@@ -100,6 +100,19 @@ def draw_subjects(*subjects: np.ndarray, resamples: int, seed: int) -> list[np.n
             return None
         copies[:, group] = rng.multinomial(size, np.full(size, 1 / size), size=resamples)
     return np.split(copies[:, code], np.cumsum([len(labels) for labels in subjects])[:-1], axis=1)
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """p-values of several tests, corrected so that any false rejection has the level of one test (Holm 1979): (K,).
+
+    p: (K,) in [0, 1], in any order; the result keeps it. The i-th smallest is multiplied by K - i + 1, is never less than
+    the one before, and stops at 1. Holds whatever the dependence; here all methods meet the same real set.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return corrected
 
 
 def _kl_integrand(real: np.ndarray, synthetic: np.ndarray, grid: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from ppcore.files import hash_file
 from ppcore.generated import generate_set
 from ppcore.masks import write_mask
 from ppcore.metrics.image import DESCRIPTORS, describe_image, describe_images
-from ppcore.metrics.table import image_control_row, image_rows, image_table, table_2
+from ppcore.metrics.rows import image_control_row, image_rows
+from ppcore.metrics.table import image_table, table_2
 from ppcore.patches import PatchDataset, image_to_tensor, read_image, to_image, write_image
 
 
@@ -69,7 +70,7 @@ def test_the_protocols_are_not_mixed_in_a_table():
             for method, protocol, value in (("pix2pix", "A", "0.1"), ("pix2pix", "B drawn", "0.9"), ("DCGAN", "A", "0.5"))]
     a, b = (table_2(pd.DataFrame(rows), protocol).set_index("method")["KS"] for protocol in ("A", "B drawn"))
     assert a["pix2pix"] == "0.1" and a["DCGAN"] == "0.5"
-    assert b["pix2pix"] == "0.9" and list(b.index) == ["COPY", "pix2pix", "CycleGAN"]
+    assert b["pix2pix"] == "0.9" and list(b.index) == ["COPY", "nearest-train", "pix2pix", "CycleGAN"]
 
 
 def test_an_image_of_another_form_is_refused():

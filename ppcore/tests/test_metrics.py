@@ -1,19 +1,13 @@
-"""Do KS, KL, intervals, FID's plumbing and the control metrics give the values one can work out by hand?"""
-
-import hashlib
+"""Do KS, KL, intervals, Holm's correction and the control metrics give the values one can work out by hand?"""
 
 import numpy as np
 import pytest
-import torch
-import torch_fidelity
-from scipy.stats import gaussian_kde, norm
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+from scipy.stats import beta, gaussian_kde, norm
 
 from ppcore.masks import coarse_mask
-from ppcore.metrics import distribution, frechet
-from ppcore.metrics.control import boundary_f1, control, diversity, iou
-from ppcore.metrics.distribution import bootstrap_by_subject, draw_subjects, kl_nats, kl_paper100, ks
+from ppcore.metrics import distribution
+from ppcore.metrics.control import boundary_f1, control, disagreement, diversity, fraction_rank, iou
+from ppcore.metrics.distribution import bootstrap_by_subject, draw_subjects, holm, kl_nats, kl_paper100, ks
 
 
 def normal_sample(mean: float, sd: float, n: int = 2000) -> np.ndarray:
@@ -54,6 +48,11 @@ def test_kl_of_the_papers_size_is_not_in_nats():
     assert ks(real, synthetic) == pytest.approx(0.11, abs=0.01)
     assert 0.02 < kl_nats(real, synthetic) < 0.06
     assert 2 < kl_paper100(real, synthetic) < 6
+    quantiles = (np.arange(1000) + 0.5) / 1000
+    real, synthetic = beta.ppf(quantiles, 6, 4), beta.ppf(quantiles, 8, 6)
+    assert ks(real, synthetic) == pytest.approx(0.112, abs=0.005)
+    assert kl_nats(real, synthetic) == pytest.approx(0.06, abs=0.005)
+    assert kl_paper100(real, synthetic) == pytest.approx(6.163, abs=0.3)
 
 
 def test_kl_punishes_a_collapse_and_counts_what_leaks_out():
@@ -121,75 +120,18 @@ def test_a_subject_is_drawn_whole_and_in_both_sets():
     np.testing.assert_array_equal([np.bincount(j, minlength=3) for _, j in seen], drawn_same)
 
 
-def test_fid_of_two_gaussians():
-    """Covariances Q diag(a) Q', Q diag(b) Q': FID = |m|^2 + sum (sqrt a - sqrt b)^2, in both orders."""
-    rng = np.random.default_rng(0)
-    q, _ = np.linalg.qr(rng.normal(size=(6, 6)))
-    a, b, shift = rng.uniform(0.1, 2, 6), rng.uniform(0.1, 2, 6), rng.normal(size=6)
-    one, two = {"mu": shift, "sigma": q * a @ q.T}, {"mu": 0 * shift, "sigma": q * b @ q.T}
-    closed = shift @ shift + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
-    for pair in ((one, two), (two, one)):
-        assert fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID] == pytest.approx(closed)
+def test_holm_by_hand():
+    """Sorted .005, .01, .03, .04 times 4, 3, 2, 1: .02, .03, .06, .04, and the last may not be less than .06."""
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.5, 0.6]), [1, 1])
+    assert holm([0.02]) == [0.02] and holm([]).shape == (0,)
 
 
-@pytest.fixture
-def weights(tmp_path, monkeypatch):
-    """A small file that stands for the weights: only its sha256 is looked at."""
-    path = tmp_path / frechet.WEIGHTS_NAME
-    path.write_bytes(b"weights")
-    monkeypatch.setattr(frechet, "WEIGHTS_SHA256", hashlib.sha256(b"weights").hexdigest())
-    return path
-
-
-def test_fid_gets_generated_masks_first_and_as_many_of_each(weights, monkeypatch):
-    asked = {}
-    scores = {torch_fidelity.KEY_METRIC_FID: 1.5, torch_fidelity.KEY_METRIC_KID_MEAN: 0.25}
-    monkeypatch.setattr(torch_fidelity, "calculate_metrics", lambda **kwargs: asked.update(kwargs) or scores)
-    generated, real = [box(1, 1)] * 5, np.stack([box(9, 9)] * 3)
-    assert frechet.fid_kid(generated, real, weights) == {"fid": 1.5, "kid": 0.25, "n": 3}
-    assert len(asked["input1"]) == len(asked["input2"]) == 3
-    for name, mask in (("input1", box(1, 1)), ("input2", box(9, 9))):
-        image = asked[name][2]
-        assert image.dtype == torch.uint8 and image.shape == (3, 64, 64)
-        np.testing.assert_array_equal(image[1], 255 * mask)
-    assert asked["feature_extractor"] == "inception-v3-compat"
-    assert asked["feature_extractor_weights_path"] == str(weights)
-    assert asked["kid_subset_size"] == 3
-    with pytest.raises(ValueError, match="5 generated and 1 real"):
-        frechet.fid_kid(generated, real[:1], weights)
-
-
-def test_another_weights_file_is_refused(weights, monkeypatch):
-    assert frechet.find_inception_weights(weights) == weights
-    weights.write_bytes(b"other")
-    found = hashlib.sha256(b"other").hexdigest()
-    monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("loaded before its sha256 was known"))
-    for refused in (lambda: frechet.find_inception_weights(weights),
-                    lambda: frechet.fid_kid([box(1, 1)] * 2, [box(1, 1)] * 2, weights)):
-        with pytest.raises(ValueError, match=found):
-            refused()
-
-
-def test_missing_weights_are_none_and_nothing_is_fetched(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *a, **k: pytest.fail("fetched untold"))
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    assert frechet.find_inception_weights(tmp_path / "none.pth") is None
-    assert frechet.find_inception_weights() is None
-    assert not (tmp_path / "hub").exists()
-
-
-def test_download_lands_where_torch_fidelity_looks(weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file",
-                        lambda url, file, hash_prefix: open(file, "wb").write(b"weights"))
-    path = frechet.find_inception_weights(download=True)
-    assert path == tmp_path / "hub" / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
-    assert path.read_bytes() == b"weights"
-
-
-def test_address_and_sha256_are_those_of_torch_fidelitys_file():
-    assert frechet.WEIGHTS_URL == URL_INCEPTION_V3
-    assert frechet.WEIGHTS_NAME == f"weights-inception-2015-12-05-{frechet.WEIGHTS_SHA256[:8]}.pth"
+def test_holm_keeps_the_level_where_single_tests_do_not():
+    """1,000 studies of 6 methods without any effect: some p is below .05 in 1 - .95^6 = 26 %, some corrected p in 5 %."""
+    p = np.random.default_rng(0).random((1000, 6))
+    assert np.mean(p.min(axis=1) < 0.05) > 0.2
+    assert np.mean([holm(row).min() < 0.05 for row in p]) == pytest.approx(0.05, abs=0.02)
 
 
 def test_iou_by_hand():
@@ -239,11 +181,41 @@ def test_diversity_by_hand_and_over_pairs():
 
 def test_control_asks_for_the_outline_and_not_for_the_texture():
     fine = box(10, 10, 40, (128, 128)) & (np.random.default_rng(0).random((128, 128)) > 0.01).astype(np.uint8)
-    outline, perfect = coarse_mask(fine), {"iou": 1.0, "boundary_f1": 1.0, "fraction_error": 0.0}
+    outline = coarse_mask(fine)
+    perfect = {"iou": 1.0, "boundary_f1": 1.0, "fraction_error": 0.0, "fraction_bias": 0.0}
     assert control(outline, outline, coarse_mask) == perfect  # COPY
     assert control(outline, fine, coarse_mask) == perfect  # the truth, pores and all
     assert control(outline, fine, lambda mask: mask)["iou"] < 0.98
     outline = box(10, 10, 40, (128, 128))
     smaller = control(outline, box(10, 10, 30, (128, 128)), coarse_mask)
     assert smaller["iou"] == pytest.approx(30**2 / 40**2)
-    assert smaller["fraction_error"] == pytest.approx((40**2 - 30**2) / 128**2)
+    assert smaller["fraction_error"] == -smaller["fraction_bias"] == pytest.approx((40**2 - 30**2) / 128**2)
+    assert control(box(10, 10, 30, (128, 128)), outline, coarse_mask)["fraction_bias"] > 0  # more than was asked for
+
+
+def test_fraction_rank_by_hand():
+    asked = np.array([0.1, 0.2, 0.3, 0.4])
+    assert fraction_rank(asked, asked**3 / 2) == pytest.approx(1)  # by whatever scale
+    assert fraction_rank(asked, 1 - asked) == pytest.approx(-1)
+    assert fraction_rank(asked, [0.1, 0.3, 0.2, 0.4]) == pytest.approx(1 - 6 * 2 / (4 * 15))  # 1 - 6 sum d^2 / n (n^2 - 1)
+    assert np.isnan(fraction_rank(asked, np.full(4, 0.5)))
+
+
+def test_disagreement_by_hand_and_equal_to_diversity_for_samples_of_the_truth():
+    samples = np.zeros((2, 1, 4), np.uint8)
+    samples[0, 0, :2] = 1
+    assert disagreement(samples, np.array([[1, 1, 0, 0]], np.uint8)) == pytest.approx((0 + 2) / 2 / 4)
+    rng, chance = np.random.default_rng(0), np.random.default_rng(1).random((60, 80)) ** 3
+    drawn = [(rng.random((9, 60, 80)) < chance).astype(np.uint8) for _ in range(40)]  # the last stands for the real mask
+
+    def ratio(samples: list[np.ndarray]) -> float:
+        error = [disagreement(group, masks[8]) for group, masks in zip(samples, drawn)]
+        return np.mean([diversity(group) for group in samples]) / np.mean(error)
+
+    assert ratio([masks[:8] for masks in drawn]) == pytest.approx(1, abs=0.01)
+    likeliest = np.stack([chance > 0.5] * 8).astype(np.uint8)
+    assert ratio([likeliest] * 40) == 0  # sure of every pixel, and often wrong
+    scattered = [rng.integers(0, 2, (8, 60, 80), dtype=np.uint8) for _ in drawn]
+    assert 0.9 < ratio(scattered) < 1.1  # noise is as spread as it errs: the ratio alone is no praise
+    with pytest.raises(ValueError, match="wanted"):
+        disagreement(samples, np.zeros((2, 4), np.uint8))

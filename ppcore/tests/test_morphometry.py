@@ -3,12 +3,14 @@
 import cv2
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
-from ppcore.masks import coarse_mask
+from ppcore.masks import coarse_mask, tissue_mask
 from ppcore.metrics import morphometry
 from ppcore.metrics.distribution import bootstrap_by_subject, ks
 from ppcore.metrics.morphometry import (DESCRIPTORS, RADII, describe, describe_all, mmd, mmd_interval,
                                         wasserstein)
+from ppcore.phantom import Phantom, draw_slide
 
 
 def named(mask: np.ndarray) -> dict[str, float]:
@@ -20,6 +22,14 @@ def blobs(seed: int, shape: tuple[int, int] = (96, 128), pores: float = 0.05) ->
     rng = np.random.default_rng(seed)
     smooth = cv2.GaussianBlur(rng.normal(size=shape), (0, 0), 8) > 0
     return (smooth & (rng.random(shape) > pores)).astype(np.uint8)
+
+
+def phantom_tiles(number: int) -> list[np.ndarray]:
+    """A drawn slide as 16 masks of 96 x 128 px at 1 um/px, without the mostly empty ones (reading R4)."""
+    rgb = draw_slide(Phantom(width_um=512, height_um=384, mpp=1.0), number)
+    mask = tissue_mask(rgb, 204)
+    tiles = [mask[y:y + 96, x:x + 128] for y in range(0, 384, 96) for x in range(0, 512, 128)]
+    return [tile for tile in tiles if tile.mean() >= 0.15]
 
 
 def test_counts_areas_and_edges_of_a_drawn_mask():
@@ -124,6 +134,18 @@ def test_mmd_is_unbiased_and_p_uniform_for_equal_sets():
     assert 0.3 < np.mean(p <= 0.5) < 0.7 and np.mean(p <= 0.1) < 0.25 and np.mean(p > 0.9) > 0
 
 
+def test_p_is_uniform_over_random_halves_of_one_set_of_phantom_masks_and_tiny_for_copy():
+    masks = [tile for number in range(1, 7) for tile in phantom_tiles(number)]
+    fine = describe_all(masks, progress=False)
+    rng = np.random.default_rng(0)
+    halves = [np.array_split(rng.permutation(len(fine)), 2) for _ in range(100)]
+    p = [mmd(fine[one], fine[other], permutations=199, seed=seed)[1] for seed, (one, other) in enumerate(halves)]
+    assert kstest(p, "uniform").pvalue > 0.01
+    copy = describe_all([coarse_mask(mask) for mask in masks], progress=False)
+    one, other = halves[0]
+    assert mmd(fine[one], copy[other], permutations=199)[1] == mmd(fine, copy, permutations=199)[1] == 1 / 200
+
+
 def test_mmd_finds_a_shift_and_a_collapse():
     rng = np.random.default_rng(0)
     real = rng.normal(size=(80, 6))
@@ -148,6 +170,8 @@ def test_wasserstein_is_in_sd_of_the_real_set():
     real[:, 1] = 7  # constant: its sd counts as SD_FLOOR
     shifted, sd = real + [2.0, 0.05], [real[:, 0].std(ddof=1), morphometry.SD_FLOOR]
     assert wasserstein(real, shifted) == pytest.approx([2 / sd[0], 0.05 / sd[1]])
+    thrice = real[:, :1] * 3  # in the same order, so that each value moves by twice itself
+    assert wasserstein(real[:, :1], thrice) == pytest.approx([2 * np.abs(real[:, 0]).mean() / sd[0]])
     assert np.isfinite(mmd(real, shifted)[0])
     np.testing.assert_array_equal(wasserstein(real, real), 0)
     assert np.isfinite(mmd(np.ones((4, 2)), np.ones((4, 2)))).all()  # every real mask alike
@@ -159,7 +183,7 @@ def test_interval_counts_pairs_as_it_says(monkeypatch):
     real, synthetic = rng.normal(size=(6, 3)), rng.normal(size=(5, 3)) + 1
     labels_r, labels_s = np.array(list("aabbbc")), np.array(list("abcxy"))
     copies = {"a": 2, "b": 0, "c": 1, "x": 3, "y": 1}
-    kernel = morphometry._kernel(real, synthetic)
+    kernel = morphometry.gaussian_kernel(real, synthetic)
 
     def drawn(times: dict) -> list[np.ndarray]:
         return [np.array([[times[label] for label in labels]]) for labels in (labels_r, labels_s)]

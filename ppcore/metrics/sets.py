@@ -1,0 +1,61 @@
+"""Which masks are compared, and to whom do they belong?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ppcore.masks import read_mask
+from ppcore.metrics.copying import small_masks
+from ppcore.metrics.morphometry import describe_all
+
+
+class MaskFiles(Sequence):
+    """Masks of files, read anew each time one is asked for: a cohort's training masks would fill the memory."""
+
+    def __init__(self, paths: Iterable[Path]):
+        self.paths = list(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return read_mask(self.paths[i])
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """Masks of one method (or the real ones) and the subject of each.
+
+    masks: N arrays (H, W) in {0, 1}. subjects: (N,) labels; a mask made from an outline carries its subject.
+    """
+
+    masks: Sequence[np.ndarray]
+    subjects: np.ndarray
+
+    @cached_property
+    def fractions(self) -> np.ndarray:
+        """Tissue fraction of each mask, (N,)."""
+        return np.array([mask.mean() for mask in self.masks])
+
+    @cached_property
+    def descriptors(self) -> np.ndarray:
+        """Morphometry of each mask, (N, D) (reading R27)."""
+        return describe_all(self.masks)
+
+    @cached_property
+    def small(self) -> np.ndarray:
+        """The masks as `ppcore.metrics.copying` compares their pixels, (N, P)."""
+        return small_masks(self.masks)
+
+
+def read_set(folder: Path, names: Iterable[str], subjects: Iterable[str], ending: str = "") -> MaskSet:
+    """The masks <name><ending>.png of a folder, in the order of `names`; subjects: one label a mask."""
+    return MaskSet(MaskFiles(folder / f"{name}{ending}.png" for name in names), np.asarray(subjects))
+
+
+def read_samples(folder: Path, names: Iterable[str], count: int) -> list[np.ndarray]:
+    """For each name its masks <name>_0.png to <name>_<count - 1>.png, (count, H, W) uint8 in {0, 1}."""
+    return [np.stack([read_mask(folder / f"{name}_{sample}.png") for sample in range(count)]) for name in names]

@@ -1,0 +1,99 @@
+"""Are copies of training masks found, and held-out masks not taken for copies?"""
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import ranksums
+
+from ppcore.metrics.control import iou
+from ppcore.metrics.copying import (SIZE, copying_ct, descriptor_distance, nearest_outline, nearest_train_ratio,
+                                    pixel_distances, small_masks)
+from ppcore.metrics.morphometry import describe_all
+
+
+def blobs(count: int, seed: int) -> list[np.ndarray]:
+    """Masks of smooth random tissue with pores, all of one distribution."""
+    rng = np.random.default_rng(seed)
+    return [((cv2.GaussianBlur(rng.normal(size=(128, 256)), (0, 0), rng.uniform(5, 15)) > 0)
+             & (rng.random((128, 256)) > 0.02)).astype(np.uint8) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def sets() -> dict[str, list[np.ndarray]]:
+    made = blobs(160, 0)
+    train, test, other = made[:60], made[60:110], made[110:]
+    return {"train": train, "test": test, "held out": other, "copies": train[:50],
+            "flipped copies": [mask[:, ::-1].copy() for mask in train[:50]]}
+
+
+def scores(sets, name: str, space: str) -> tuple[float, float]:
+    if space == "morphometry":
+        train = describe_all(sets["train"], progress=False)
+        distances = [descriptor_distance(train, describe_all(sets[key], progress=False)) for key in ("test", name)]
+    else:
+        small = {key: small_masks(sets[key]) for key in ("train", "test", name)}
+        distances = [pixel_distances(small[key], small["train"]).min(axis=1) for key in ("test", name)]
+    return nearest_train_ratio(*distances), copying_ct(*distances)
+
+
+@pytest.mark.parametrize("space", ["morphometry", "pixels"])
+def test_copies_have_ratio_0_and_held_out_masks_about_1(sets, space):
+    ratio, ct = scores(sets, "copies", space)
+    assert ratio == pytest.approx(0, abs=1e-6) and ct < -8
+    ratio, ct = scores(sets, "held out", space)
+    assert ratio == pytest.approx(1, abs=0.15) and abs(ct) < 2.5
+
+
+def test_morphometry_finds_flipped_copies_and_pixels_do_not(sets):
+    ratio, ct = scores(sets, "flipped copies", "morphometry")
+    assert ratio < 0.01 and ct < -8
+    assert scores(sets, "flipped copies", "pixels")[0] > 0.9
+
+
+def test_half_of_the_masks_copied_shows_in_ct(sets):
+    sets = sets | {"half": sets["copies"][:25] + sets["held out"][:25]}
+    assert scores(sets, "half", "morphometry")[1] < -3
+
+
+def test_ratio_and_ct_by_hand():
+    """Of 3 x 2 pairs the synthetic distance is larger in 1 and equal in 1: U = 1.5, mean 3, variance 3 x 2 x 6 / 12."""
+    held_out, synthetic = np.array([2.0, 3.0]), np.array([1.0, 2.0, 2.5])
+    assert nearest_train_ratio(held_out, synthetic) == 2 / 2.5
+    assert copying_ct(held_out, synthetic) == pytest.approx((1.5 - 3) / np.sqrt(3))
+    assert np.isnan(nearest_train_ratio(np.zeros(3), synthetic))
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=40), rng.normal(size=30) + 0.3
+    assert copying_ct(a, b) == pytest.approx(ranksums(b, a).statistic)
+
+
+def test_descriptor_distance_by_hand_is_in_sd_of_the_training_set():
+    train = np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 3.0]])  # sd 2 and sqrt(3)
+    found = descriptor_distance(train, np.array([[2.0, -3.0], [5.0, 3.0], [0.0, 0.0]]))
+    assert found == pytest.approx([np.sqrt(3), 0.5, 0])
+
+
+def test_pixel_distance_is_1_less_the_mean_iou_of_tissue_and_air_of_small_masks():
+    masks = blobs(5, 1)
+    small = small_masks(masks)
+    assert small.shape == (5, SIZE[0] * SIZE[1])
+    square = small.reshape(5, *SIZE).astype(np.uint8)
+    expected = [[1 - (iou(a, b) + iou(1 - a, 1 - b)) / 2 for b in square[:3]] for a in square]
+    np.testing.assert_allclose(pixel_distances(small, small[:3]), expected, atol=1e-6)
+    empty = np.zeros((1, 8), bool)
+    assert pixel_distances(empty, np.vstack([empty, ~empty])).tolist() == [[0, 1]]
+
+
+def test_a_fuller_mask_is_not_nearer_for_being_full():
+    """Six of ten pixels are tissue; of the other mask, too, four of them in common: IoU 4 / 8 of tissue, 2 / 6 of air. The
+    full mask has 6 / 10 and 0: by tissue alone it would win."""
+    outline, other, full = np.arange(10) < 6, np.arange(10) % 5 < 3, np.ones(10, bool)
+    distances = pixel_distances(outline[None], np.stack([full, other]))
+    np.testing.assert_allclose(distances, [[1 - (6 / 10 + 0) / 2, 1 - (4 / 8 + 2 / 6) / 2]], rtol=1e-6)
+    assert nearest_outline(outline[None], np.stack([full, other])) == [1]
+
+
+def test_the_nearest_outline_is_the_training_mask_itself_where_it_is_one():
+    small = small_masks(blobs(12, 2))
+    np.testing.assert_array_equal(nearest_outline(small[[7, 3]], small), [7, 3])
+    moved = np.roll(small[5].reshape(SIZE), 1, axis=1).reshape(1, -1)
+    assert nearest_outline(moved, small) == [5]
