@@ -3,6 +3,7 @@
     distribution   do the masks hold as much tissue as real ones?    KS, KL, intervals over subjects
     morphometry    do they have the shapes of real ones?             27 descriptors, MMD, Wasserstein-1
     frechet        does Inception-v3 see them alike?                 FID, KID
+    cells          do they hold in every region?                     the same by regions of the masks' space
     control        does the output keep to the outline?              IoU, boundary F1, diversity
 
 `frechet` alone takes the generated set first, as torch-fidelity does.

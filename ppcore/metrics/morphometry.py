@@ -98,7 +98,7 @@ def mmd(real: np.ndarray, synthetic: np.ndarray, permutations: int = 500,
     itself lower mmd2 by the order of 1 / N, and raise p.
     Raises ValueError for fewer than two masks a side, unequal D, or a value that is not finite.
     """
-    n, kernel = len(real), _kernel(real, synthetic)
+    n, kernel = len(real), gaussian_kernel(real, synthetic)
     m = len(kernel) - n
     first = np.zeros((1 + permutations, n + m))  # which masks stand in the first set; row 0 as observed
     first[:, :n] = 1
@@ -129,7 +129,7 @@ def mmd_interval(real: np.ndarray, synthetic: np.ndarray, subjects_real: np.ndar
     if len(subjects_real) != len(real) or len(subjects_synthetic) != len(synthetic):
         raise ValueError(f"{len(real)} real, {len(synthetic)} synthetic masks have {len(subjects_real)} and "
                          f"{len(subjects_synthetic)} subject labels: wanted one label a mask")
-    kernel = _kernel(real, synthetic)
+    kernel = gaussian_kernel(real, synthetic)
     drawn = draw_subjects(subjects_real, subjects_synthetic, resamples=resamples, seed=seed)
     if drawn is None:
         return float("nan"), float("nan")
@@ -155,7 +155,7 @@ def wasserstein(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
 
     real: (N, D), synthetic: (M, D) descriptors (reading R27). Raises ValueError as `mmd`.
     """
-    real, synthetic = _standardise(real, synthetic)
+    real, synthetic = in_real_units(real, synthetic)
     return np.array([wasserstein_distance(a, b) for a, b in zip(real.T, synthetic.T)])
 
 
@@ -178,7 +178,11 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return ((a & b).mean() - mean_a * mean_b) / (variance + 0.01)
 
 
-def _standardise(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def in_real_units(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both sets in units of the real set's sd (no less than SD_FLOOR), from its mean: (N, D), (M, D).
+
+    Raises ValueError for fewer than two masks a side, unequal D, or a value that is not finite.
+    """
     real, synthetic = np.asarray(real, dtype=np.float64), np.asarray(synthetic, dtype=np.float64)
     if real.ndim != 2 or real.shape[1:] != synthetic.shape[1:] or min(len(real), len(synthetic)) < 2:
         raise ValueError(f"descriptors are {real.shape}, {synthetic.shape}: wanted (N, D), (M, D), N, M > 1")
@@ -188,9 +192,9 @@ def _standardise(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, n
     return (real - mean) / sd, (synthetic - mean) / sd
 
 
-def _kernel(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
+def gaussian_kernel(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
     """Gaussian kernel of both sets, real first, (N + M, N + M); diagonal 0, as no mask pairs with itself."""
-    real, synthetic = _standardise(real, synthetic)
+    real, synthetic = in_real_units(real, synthetic)
     bandwidth = np.median(pdist(real)) or 1.0  # 1 sd where most real masks are equal
     both = np.concatenate([real, synthetic])
     kernel = np.exp(cdist(both, both, "sqeuclidean") / (-2 * bandwidth**2))

@@ -159,7 +159,7 @@ def test_interval_counts_pairs_as_it_says(monkeypatch):
     real, synthetic = rng.normal(size=(6, 3)), rng.normal(size=(5, 3)) + 1
     labels_r, labels_s = np.array(list("aabbbc")), np.array(list("abcxy"))
     copies = {"a": 2, "b": 0, "c": 1, "x": 3, "y": 1}
-    kernel = morphometry._kernel(real, synthetic)
+    kernel = morphometry.gaussian_kernel(real, synthetic)
 
     def drawn(times: dict) -> list[np.ndarray]:
         return [np.array([[times[label] for label in labels]]) for labels in (labels_r, labels_s)]
