@@ -5,6 +5,8 @@
     frechet        does Inception-v3 see them alike?                 FID, KID
     cells          do they hold in every region?                     the same by regions of the masks' space
     control        does the output keep to the outline?              IoU, boundary F1, diversity
+    table          how does each method score?                       all of it as tidy rows; Table 2
+    paper          what did the paper report?                        its Table 2, beside ours
 
 `frechet` alone takes the generated set first, as torch-fidelity does.
 """
