@@ -76,7 +76,7 @@ def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[st
                      + (" COPY is the outline." if "COPY" in kept else ""))
     for name in kept:
         if name != "COPY" and told_apart(table, "mmd2", "COPY", one=name) == "alike":
-            lines.append(f"{name} is not told apart from COPY in shapes: that it keeps to the outline is no merit here.")
+            lines.append(f"{name} is not told apart from COPY in shapes: it makes no more of an outline than a copy does.")
     if (OURS, "coverage") in table.index:
         lines.append(f"Coverage: {_verdict(table, 'coverage', others)}")
     if cells is not None:
@@ -161,6 +161,22 @@ def stored_runs(folder: str | Path) -> dict[str, tuple[pd.DataFrame, pd.DataFram
     return runs
 
 
+def overview(runs: dict[str, tuple]) -> pd.DataFrame:
+    """Cohorts by methods: MMD², its mean over K-means cells, KS and control of every run of `stored_runs`, as text."""
+    rows = {}
+    for cohort, (metrics, cells, _) in runs.items():
+        table, methods = scores(metrics), methods_of(metrics)
+        for metric in ("mmd2", "ks", "coverage", "control_iou", "control_boundary_f1"):
+            if metric in set(metrics["metric"]):
+                rows[cohort, COLUMNS[metric]] = {name: shown(table, name, metric) for name in methods}
+        if cells is not None:
+            means = cell_means(cells).query("space == 'kmeans'").set_index("method")
+            rows[cohort, "MMD², mean over K-means cells"] = {
+                name: f"{means.loc[name, 'mean']:.3g} in {means.loc[name, 'cells']} of {means.loc[name, 'of']}"
+                if means.loc[name, "cells"] else f"none of {means.loc[name, 'of']}" for name in methods if name in means.index}
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis(["cohort", "distance"])
+
+
 def markdown(folder: str | Path) -> str:
     """One run as README shows it: what it was, a table, and what may be read from it."""
     folder = Path(folder)
@@ -193,7 +209,9 @@ def _what_it_was(folder: Path, metrics: pd.DataFrame, record: dict) -> str:
                      ", ".join(f"`{name}={value}`" for name, value in changed.items()))
         parts.append(record["machine"])
         if record["seconds"]:
-            parts.append(f"{sum(record['seconds'].values()) / 3600:.2g} h in notebooks {', '.join(record['seconds'])}")
+            seconds = sum(record["seconds"].values())
+            parts.append(f"{f'{seconds / 3600:.1f} h' if seconds > 7200 else f'{seconds / 60:.0f} min'} in notebooks "
+                         f"{min(record['seconds'])} to {max(record['seconds'])}")
     parts.append(f"seed {metrics['seed'].iloc[0]}, commit {metrics['commit'].iloc[0]}")
     return "; ".join(parts) + "."
 
@@ -205,7 +223,7 @@ def section(runs: Sequence[str], figures: str | Path) -> str:
 
 def named_runs(readme: str) -> list[str]:
     """The runs that a README shows. Raises `StudyError` where its marks are missing."""
-    found = re.search(BEGIN.format("(.*)").replace("/", r"\/"), readme)
+    found = re.search(re.escape(BEGIN).replace(r"\{\}", "(.*)"), readme)
     if not found or END not in readme[found.end():]:
         raise StudyError(f"README.md has no place for results: wanted a line {BEGIN.format('demo/PHANTOM')!r} and, below, "
                          f"{END!r}")
