@@ -1,10 +1,9 @@
 """Which figures does the paper have, what do they hide, and which of ours may be shown to anyone?
 
-Figures 1d, 2, 3 and 4 from stored tables, and three that the paper lacks: similarity against control, coverage, one page
-a cohort. All are WIDTH wide and lettered for print at that size. `store` keeps them as PNG and PDF.
+Figures 1d, 2 and 3 from stored tables and masks; `ppcore.summary` has those that the paper lacks. All are WIDTH wide and
+lettered for print at that size. `store` keeps them as PNG and PDF.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,11 +21,10 @@ from ppcore.figures import COLOURS
 from ppcore.masks import read_mask
 from ppcore.metrics.cells import GRID_CELLS, LEAST, NO_REAL, NO_SAMPLE, SIDE, TOO_FEW, WORDS, cell_means, grid_lines, numbers
 from ppcore.patches import load_index
-from ppcore.results import FLOOR, NAMES, methods_of, scores, shown
+from ppcore.results import NAMES, methods_of, scores
 from ppcore.settings import home
 
 WIDTH = 7.0  # inches: a page's text
-SHORT = {"pix2pix": "PriorPath", "DEPAS": "DEPAS\n(our reading)"}
 MARKERS = {"real-train": "s", "COPY": "D", "pix2pix": "o", "CycleGAN": "^", "DCGAN": "v", "DEPAS": "P"}
 HATCH = {NO_SAMPLE: "////", TOO_FEW: "..", NO_REAL: ""}
 # Of a cohort of real tissue only these may leave the machine (and do through .gitignore): tables, the record, plots of
@@ -51,11 +49,6 @@ def use_print_style() -> None:
 def store(figure: Figure, folder: Path, name: str) -> None:
     """Keep a figure as <name>.png and <name>.pdf."""
     figures.save(figure, folder / f"{name}.png", pdf=True)
-
-
-def name_of(method: str) -> str:
-    """A method's name on an axis."""
-    return SHORT.get(method, method)
 
 
 def colour_of(method: str) -> str:
@@ -129,7 +122,7 @@ def _paint_cell(axis: Axes, x: float, y: float, row, colours, short: bool = Fals
     """One cell of 1 x 1 at (x, y): its MMD² on its colour, or its word on a hatch."""
     if row.mmd2 in WORDS:
         axis.add_patch(Rectangle((x, y), 1, 1, facecolor="white" if row.mmd2 == NO_REAL else "0.95", edgecolor="0.6",
-                                 hatch=HATCH[row.mmd2], linewidth=0.5))
+                                 hatch=HATCH[row.mmd2], linewidth=0.5, clip_on=False))
         text = {NO_SAMPLE: "no\nsample" if short else NO_SAMPLE, TOO_FEW: f"n = {row.n}", NO_REAL: "" if short else NO_REAL}
         axis.text(x + 0.5, y + 0.5, text[row.mmd2], ha="center", va="center", fontsize=6.5, color="0.25",
                   bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
@@ -200,166 +193,39 @@ def cell_matrix(cells: pd.DataFrame, methods: Sequence[str]) -> Figure:
 def cell_averages(runs: Mapping[str, tuple]) -> Figure:
     """Figure 3c for every cohort whose cells are stored: each cell, their mean, and the MMD² over all masks.
 
-    runs: cohort -> (metrics, cells, ...), as `ppcore.results.stored_runs` gives them. Below each method: how many of
-    the cells that have LEAST real masks it could be compared in. Its mean leaves the others out.
+    runs: cohort -> (metrics, cells, ...), as `ppcore.results.stored_runs` gives them. At the right of each method: in how
+    many of the cells with LEAST real masks it could be compared. Its mean leaves the others out.
     """
     runs = {cohort: run for cohort, run in runs.items() if run[1] is not None}
-    figure, axes = plt.subplots(2, len(runs), figsize=(WIDTH, 4.6), squeeze=False, sharey=True)
+    methods = list(dict.fromkeys(name for metrics, *_ in runs.values() for name in methods_of(metrics)))
+    places = dict(zip(reversed(methods), range(len(methods))))
+    figure, axes = plt.subplots(2, len(runs), figsize=(WIDTH, 1 + 0.5 * len(methods)), squeeze=False, sharex=True, sharey=True)
     for column, (cohort, (metrics, cells, *_)) in enumerate(runs.items()):
-        overall, methods = scores(metrics), methods_of(metrics)
-        means = cell_means(cells).set_index(["space", "method"])
+        overall, means = scores(metrics), cell_means(cells).set_index(["space", "method"])
         for axis, space in zip(axes[:, column], ("grid", "kmeans")):
-            for i, method in enumerate(methods):
+            for method, y in places.items():
+                if (space, method) not in means.index:
+                    continue
                 each = numbers(cells[(cells["space"] == space) & (cells["method"] == method)]["mmd2"]).dropna()
                 mean = means.loc[(space, method)]
-                axis.plot(np.full(len(each), i - 0.15), each, "o", markersize=3.5, markerfacecolor="none", markeredgewidth=0.7,
-                          color=colour_of(method), zorder=2)
-                axis.plot([i - 0.33, i + 0.33], [overall.loc[(method, "mmd2"), "value"]] * 2, color="0.2", linewidth=1,
+                axis.plot(each, np.full(len(each), y - 0.15), "o", markersize=3.5, markerfacecolor="none",
+                          markeredgewidth=0.7, color=colour_of(method), zorder=2)
+                axis.plot([overall.loc[(method, "mmd2"), "value"]] * 2, [y - 0.36, y + 0.36], color="0.2", linewidth=1.2,
                           zorder=1)
-                axis.plot(i + 0.12, mean["mean"], MARKERS.get(method, "X"), markersize=6.5, color=colour_of(method),
+                axis.plot(mean["mean"], y + 0.15, MARKERS.get(method, "X"), markersize=6, color=colour_of(method),
                           markeredgecolor="white", markeredgewidth=0.5, zorder=3)
-            counts = [f"\n{means.loc[(space, name), 'cells']} of {means.loc[(space, name), 'of']}" for name in methods]
-            axis.set_xticks(range(len(methods)), [name_of(name).split("\n")[0] + count for name, count in zip(methods, counts)],
-                            rotation=45 if len(runs) > 1 else 0, ha="right" if len(runs) > 1 else "center",
-                            rotation_mode="anchor", fontsize=6.5)
-            axis.axhline(0, color="0.8", linewidth=0.7, zorder=0)
-            axis.set_title(f"{cohort}: {'3 x 3 cells of the t-SNE' if space == 'grid' else 'K-means cells'}")
-            if column == 0:
-                axis.set_ylabel("MMD² to the real masks")
+                axis.text(0.99, y, f"{int(mean['cells'])}/{int(mean['of'])}", transform=axis.get_yaxis_transform(), ha="right",
+                          va="center", fontsize=6.5, color="0.35")
+            axis.axvline(0, color="0.8", linewidth=0.7, zorder=0)
+        axes[0, column].set_title(cohort)
+    right = max(axis.get_xlim()[1] for axis in axes.flat)
+    axes[0, 0].set(yticks=list(places.values()), yticklabels=[NAMES.get(name, name) for name in places],
+                   ylabel="3 x 3 cells of the t-SNE", xlim=(None, 1.35 * right))  # room for the counts
+    axes[1, 0].set_ylabel("K-means cells")
+    figure.supxlabel("MMD² to the real masks; at the right, in how many cells it could be compared", fontsize=8)
     figure.legend(handles=[Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color="0.4", markersize=4,
                                   label="one cell"),
                            Line2D([], [], marker="o", linestyle="", color="0.4", markersize=6, label="mean over the cells"),
-                           Line2D([], [], color="0.2", linewidth=1, label="over all masks")],
-                  loc="outside lower center", ncols=3)
+                           Line2D([], [], marker="|", linestyle="", color="0.2", markersize=8, label="over all masks")],
+                  loc="outside upper center", ncols=3)
     return figure
-
-
-def draw_plane(axis: Axes, metrics: pd.DataFrame, control: str, title: str, protocol: str = "A") -> None:
-    """Distance to real masks against how well the outline is kept, with intervals, into `axis`.
-
-    Upper left is best: real, and obedient. Line and band: real masks of other subjects, with their interval.
-    """
-    table, fixed = scores(metrics, protocol), scores(metrics)
-    for method in (name for name in methods_of(metrics, protocol) if (name, control) in table.index):
-        x, y = table.loc[(method, "mmd2")], table.loc[(method, control)]
-        axis.errorbar(x["value"], y["value"], xerr=_arms(x), yerr=_arms(y), fmt=MARKERS.get(method, "X"), markersize=6,
-                      color=colour_of(method), elinewidth=1, markeredgecolor="white", markeredgewidth=0.5, zorder=3,
-                      label=NAMES.get(method, method))
-    floor = fixed.loc[(FLOOR, "mmd2")]
-    axis.axvspan(*floor[["low", "high"]].fillna(floor["value"]), color="0.9", zorder=0)
-    axis.axvline(floor["value"], color="0.55", linewidth=1, zorder=1)
-    axis.axhline(1, color="0.8", linewidth=0.7, zorder=0)
-    every = pd.concat([each.xs("mmd2", level="metric") for each in (table, fixed)])  # so that what lies below fits too
-    left, right = every.min(axis=None), every.max(axis=None)
-    axis.set(xlabel="MMD² to the real test masks", ylabel=title,
-             xlim=(left - 0.03 * (right - left), right + 0.03 * (right - left)), ylim=(min(0.75, axis.get_ylim()[0]), 1.02))
-
-
-def _arms(score: pd.Series) -> np.ndarray:
-    """(2, 1) lengths of the error bar; 0 where there is no interval."""
-    return np.nan_to_num([[score["value"] - score["low"]], [score["high"] - score["value"]]]).clip(0)
-
-
-def draw_strip(axis: Axes, metrics: pd.DataFrame, control: str) -> None:
-    """Below a plane, on the same x: methods that are given no outline, a line each with its interval."""
-    table = scores(metrics)
-    methods = [name for name in methods_of(metrics) if (name, control) not in table.index]
-    for i, method in enumerate(reversed(methods)):
-        x = table.loc[(method, "mmd2")]
-        axis.errorbar(x["value"], i, xerr=_arms(x), fmt=MARKERS.get(method, "X"), markersize=6, elinewidth=1,
-                      color=colour_of(method), markeredgecolor="white", markeredgewidth=0.4)
-    axis.set(yticks=range(len(methods)), yticklabels=list(reversed(methods)), ylim=(-0.6, len(methods) - 0.4),
-             xlabel="MMD² to the real test masks")
-    axis.set_title("given no outline", fontsize=7, loc="left", pad=2)
-
-
-def plane(metrics: pd.DataFrame, protocol: str = "A") -> Figure:
-    """Similarity against control: left by IoU to the outline, right by boundary F1; below, what keeps to no outline.
-
-    From sketches (protocol B) the strip below is still protocol A's: a sketch changes nothing for what does without.
-    """
-    figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 3.6), height_ratios=[3, 1.1], sharex=True)
-    for column, (control, title) in enumerate((("control_iou", "IoU to the outline"),
-                                               ("control_boundary_f1", "boundary F1 (2 px)"))):
-        draw_plane(axes[0, column], metrics, control, title, protocol)
-        axes[0, column].set_xlabel("")
-        draw_strip(axes[1, column], metrics, control)
-    _plane_legend(figure, axes[0, 0])
-    return figure
-
-
-def _plane_legend(figure, axis: Axes) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend([*handles, Patch(color="0.9")], [*labels, "real masks of other subjects, 95 %"],
-                  loc="outside upper center", ncols=5)
-
-
-def coverage_bars(metrics: pd.DataFrame, cells: pd.DataFrame) -> Figure:
-    """How much of the space of real masks each method reaches: what of it is stored, and the K-means cells reached."""
-    table, methods = scores(metrics), methods_of(metrics)
-    titles = {"density": "density", "coverage": "coverage", "occupancy": "occupancy", "diversity_ratio": "diversity / real"}
-    titles = {metric: title for metric, title in titles.items() if metric in set(metrics["metric"])}
-    figure, axes = plt.subplots(1, len(titles) + 1, figsize=(WIDTH, 0.7 + 0.22 * len(methods)), sharey=True, squeeze=False)
-    places = np.arange(len(methods))[::-1]
-    for axis, (metric, title) in zip(axes[0], titles.items()):
-        for place, method in zip(places, methods):
-            if (method, metric) in table.index:
-                row = table.loc[(method, metric)]
-                axis.barh(place, row["value"], xerr=_arms(row), height=0.65, color=colour_of(method), ecolor="0.3",
-                          error_kw={"elinewidth": 0.8})
-        axis.axvline(1, color="0.6", linewidth=0.7, linestyle=":")
-        axis.set(title=title, xlim=(0, None))
-    means = cell_means(cells).query("space == 'kmeans'").set_index("method")
-    for place, method in zip(places, methods):
-        if method in means.index:
-            reached = means.loc[method, "of"] - means.loc[method, "no_sample"]
-            axes[0, -1].barh(place, reached, height=0.65, color=colour_of(method))
-            axes[0, -1].text(reached + 0.1, place, f"{reached}", va="center", fontsize=7)
-    axes[0, -1].axvline(means["of"].max(), color="0.6", linewidth=0.7, linestyle=":")
-    axes[0, -1].set(title=f"K-means cells reached, of {means['of'].max()}", xlim=(0, means["of"].max() + 0.8))
-    axes[0, 0].set_yticks(places, [NAMES.get(name, name) for name in methods])
-    return figure
-
-
-def summary(title: str, metrics: pd.DataFrame, sentences: Sequence[str], rows: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """One page a cohort: two lines of reading, the key table, similarity against control, masks and images.
-
-    sentences: as `ppcore.results.reading` gives them; the first two are shown. rows: name -> pictures, masks or RGB.
-    """
-    across = max(map(len, rows.values()))
-    height, width = next(iter(rows.values()))[0].shape[:2]
-    tall = len(rows) * (WIDTH - 0.4) / across * height / width
-    figure = plt.figure(figsize=(WIDTH, 5.4 + tall))
-    text, tabular, graph, pictures = figure.subfigures(4, 1, height_ratios=[1.2, 1.6, 2.6, tall])
-    lines = [part for sentence in sentences[:2] for part in textwrap.wrap(sentence, 118)]
-    text.text(0.01, 0.93, title, fontsize=12, weight="bold", va="top")
-    text.text(0.01, 0.66, "\n".join(lines), fontsize=8, va="top", linespacing=1.35)
-    _key_table(tabular.subplots(), metrics)
-    left, right = graph.subplots(1, 2, sharex=True)
-    draw_plane(left, metrics, "control_iou", "IoU to the outline")
-    draw_plane(right, metrics, "control_boundary_f1", "boundary F1 (2 px)")
-    _plane_legend(graph, left)
-    for line, (name, row) in zip(pictures.subplots(len(rows), across, squeeze=False), rows.items()):
-        for axis, picture in zip(line, row):
-            axis.imshow(picture if picture.ndim == 3 else figures.mask_picture(picture))
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set(visible=True, color="0.8")
-        line[0].set_ylabel(name.replace(" ", "\n"), fontsize=7)
-    return figure
-
-
-def _key_table(axis: Axes, metrics: pd.DataFrame) -> None:
-    axis.set_axis_off()
-    table, methods = scores(metrics), methods_of(metrics)
-    columns = {"mmd2": "MMD²", "ks": "KS", "coverage": "coverage", "control_iou": "IoU to outline",
-               "control_boundary_f1": "boundary F1"}
-    columns = {metric: title for metric, title in columns.items() if metric in set(metrics["metric"])}
-    drawn = axis.table([[shown(table, method, metric) for metric in columns] for method in methods],
-                       rowLabels=[NAMES.get(name, name) for name in methods], colLabels=list(columns.values()),
-                       cellLoc="center", bbox=[0.19, 0, 0.81, 1], edges="horizontal")
-    drawn.auto_set_font_size(False)
-    drawn.set_fontsize(7)
-    for (row, _), cell in drawn.get_celld().items():
-        cell.set(edgecolor="0.8", linewidth=0.5)
-        if row == 0:
-            cell.set_text_props(weight="bold")

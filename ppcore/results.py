@@ -56,12 +56,12 @@ def told_apart(table: pd.DataFrame, metric: str, other: str, one: str = OURS) ->
     return below if high < other_low else above if low > other_high else "alike"
 
 
-def shown(table: pd.DataFrame, method: str, metric: str) -> str:
-    """`value [low, high]` to three digits; empty where there is no number."""
+def shown(table: pd.DataFrame, method: str, metric: str, digits: int = 3) -> str:
+    """`value [low, high]` to so many digits; empty where there is no number."""
     if (method, metric) not in table.index or math.isnan(table.loc[(method, metric), "value"]):
         return ""
     value, low, high = table.loc[(method, metric)]
-    return f"{value:.3g}" + ("" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]")
+    return f"{value:.{digits}g}" + ("" if math.isnan(low) else f" [{low:.{digits}g}, {high:.{digits}g}]")
 
 
 def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[str]:

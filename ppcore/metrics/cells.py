@@ -115,7 +115,7 @@ def cell_means(cells: pd.DataFrame) -> pd.DataFrame:
     compared in. no_sample: how many of those hold none of the method's masks. A method that leaves cells out is
     averaged over the rest alone, so read the mean beside `cells` of `of`.
     """
-    table = cells[cells["n_real"] >= LEAST].assign(value=numbers(cells["mmd2"]))
+    table = cells.assign(value=numbers(cells["mmd2"]))[cells["n_real"] >= LEAST]
     groups = table.groupby(["space", "method"], sort=False)
     return groups.agg(mean=("value", "mean"), cells=("value", "count"), of=("value", "size"),
                       no_sample=("n", lambda n: int((n == 0).sum()))).reset_index()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppcore import figures, paper_figures
+from ppcore import figures, paper_figures, summary
 from ppcore.files import write_text
 from ppcore.masks import write_mask
 from ppcore.metrics.cells import NO_REAL, NO_SAMPLE, TOO_FEW
@@ -62,7 +62,7 @@ def test_a_cell_lies_where_it_does_in_the_plane():
 
 
 def test_every_method_stands_in_the_plane_once_with_its_interval():
-    figure = paper_figures.plane(METRICS)
+    figure = summary.plane(METRICS)
     upper, lower = figure.axes[0], figure.axes[2]
     labels = upper.get_legend_handles_labels()[1]
     assert labels == ["COPY", "PriorPath (pix2pix)", "CycleGAN"]
@@ -75,28 +75,30 @@ def test_every_method_stands_in_the_plane_once_with_its_interval():
 
 def test_no_interval_and_no_further_metric_are_stood():
     bare = METRICS.assign(low="", high="")
-    paper_figures.plane(bare)
-    assert len(paper_figures.coverage_bars(bare, CELLS).axes) == 1  # cells reached, and nothing that is not stored
+    summary.plane(bare)
+    assert len(summary.coverage_bars(bare, CELLS).axes) == 1  # cells reached, and nothing that is not stored
     more = pd.concat([METRICS, tidy([("pix2pix", "coverage", 0.7, 0.6, 0.8), ("nearest-train", "coverage", 0.9, 0.8, 1.0),
                                      ("nearest-train", "mmd2", 0.05, 0.0, 0.1)])])
-    axes = paper_figures.coverage_bars(more, CELLS).axes
-    assert [axis.get_title() for axis in axes] == ["coverage", "K-means cells reached, of 1"]
+    axes = summary.coverage_bars(more, CELLS).axes
+    assert [axis.get_title() for axis in axes] == ["coverage", "K-means cells\nreached, of 1"]
     assert "nearest-train" in [label.get_text() for label in axes[0].get_yticklabels()]
 
 
 def test_the_mean_over_cells_says_of_how_many():
     figure = paper_figures.cell_averages({"X": (METRICS[METRICS["method"].isin(("COPY", "pix2pix", "DEPAS"))], CELLS, {})})
-    ticks = [label.get_text() for label in figure.axes[1].get_xticklabels()]
-    assert ticks == ["COPY\n0 of 1", "PriorPath\n1 of 1", "DEPAS\n0 of 1"]
+    for axis in figure.axes:  # of the grid and of the K-means cells
+        at = {label.get_text(): place for label, place in zip(axis.get_yticklabels(), axis.get_yticks())}
+        said = {text.get_position()[1]: text.get_text() for text in axis.texts}
+        assert [said[at[name]] for name in ("COPY", "PriorPath (pix2pix)", "DEPAS (our reading)")] == ["0/1", "1/1", "0/1"]
 
 
 def test_png_and_pdf_have_the_same_bytes_twice(tmp_path):
     for name in ("a", "b"):
-        paper_figures.store(paper_figures.plane(METRICS), tmp_path, name)
+        paper_figures.store(summary.plane(METRICS), tmp_path, name)
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
     assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
-    figures.save(paper_figures.plane(METRICS), tmp_path / "c.png")
+    figures.save(summary.plane(METRICS), tmp_path / "c.png")
     assert not (tmp_path / "c.pdf").exists()
 
 
