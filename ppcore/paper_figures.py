@@ -19,7 +19,8 @@ from ppcore import figures
 from ppcore.cohorts import EMBEDDED
 from ppcore.figures import COLOURS
 from ppcore.masks import read_mask
-from ppcore.metrics.cells import GRID_CELLS, LEAST, NO_REAL, NO_SAMPLE, SIDE, TOO_FEW, WORDS, cell_means, grid_lines, numbers
+from ppcore.metrics.cells import (GRID_CELLS, LEAST, NO_REAL, NO_SAMPLE, SIDE, TOO_FEW, WORDS, cell_means, grid_lines,
+                                  numbers)
 from ppcore.patches import load_index
 from ppcore.results import NAMES, methods_of, scores
 from ppcore.settings import home
@@ -70,13 +71,14 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
     rows, labels = [], []
     for data in found:
         test = load_index(data / "patches").query("split == 'test'").sort_values("tissue_fraction")["patch"].tolist()
-        made, noise = data / "generated", {name: sorted((data / "generated" / name).glob("*.png")) for name in ("DCGAN", "DEPAS")}
+        made = data / "generated"
+        noise = {name: sorted((made / name).glob("*.png")) for name in ("DCGAN", "DEPAS")}
         drawn = sorted((made / method).glob("*_0.png"))
         for i, q in enumerate(quantiles):
             name, sketch = (names[round((len(names) - 1) * q)] for names in (test, drawn))
             chosen = [sketch, noise["DCGAN"][i], noise["DEPAS"][i]] if generated_only else [
-                data / "coarse" / f"{name}.png", made / "pix2pix" / f"{name}_0.png", data / "patches" / "fine" / f"{name}.png",
-                noise["DEPAS"][i]]
+                data / "coarse" / f"{name}.png", made / "pix2pix" / f"{name}_0.png",
+                data / "patches" / "fine" / f"{name}.png", noise["DEPAS"][i]]
             rows.append([read_mask(mask) for mask in chosen])
             labels.append(data.name if i == 0 else "")
     return rows, (["PriorPath, of a sketch", "DCGAN", "DEPAS (our reading)"] if generated_only else
@@ -103,7 +105,8 @@ def embedding_panels(places: pd.DataFrame, methods: Sequence[str], grid: bool = 
         axis.scatter(own["x"], own["y"], s=13, color=colour_of(method), marker=MARKERS.get(method, "X"), alpha=0.8,
                      linewidths=0.2, edgecolors="white", zorder=3)
         axis.set(xticks=[], yticks=[], title=f"{NAMES.get(method, method)}, n = {len(own)}",
-                 xlim=x[[0, -1]] + np.array([-0.02, 0.02]) * np.ptp(x), ylim=y[[0, -1]] + np.array([-0.02, 0.02]) * np.ptp(y))
+                 xlim=x[[0, -1]] + np.array([-0.02, 0.02]) * np.ptp(x),
+                 ylim=y[[0, -1]] + np.array([-0.02, 0.02]) * np.ptp(y))
         axis.spines[:].set_visible(True)
         if grid:
             for place in x[1:-1]:
@@ -123,7 +126,8 @@ def _paint_cell(axis: Axes, x: float, y: float, row, colours, short: bool = Fals
     if row.mmd2 in WORDS:
         axis.add_patch(Rectangle((x, y), 1, 1, facecolor="white" if row.mmd2 == NO_REAL else "0.95", edgecolor="0.6",
                                  hatch=HATCH[row.mmd2], linewidth=0.5, clip_on=False))
-        text = {NO_SAMPLE: "no\nsample" if short else NO_SAMPLE, TOO_FEW: f"n = {row.n}", NO_REAL: "" if short else NO_REAL}
+        text = {NO_SAMPLE: "no\nsample" if short else NO_SAMPLE, TOO_FEW: f"n = {row.n}",
+                NO_REAL: "" if short else NO_REAL}
         axis.text(x + 0.5, y + 0.5, text[row.mmd2], ha="center", va="center", fontsize=6.5, color="0.25",
                   bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
         return
@@ -199,7 +203,8 @@ def cell_averages(runs: Mapping[str, tuple]) -> Figure:
     runs = {cohort: run for cohort, run in runs.items() if run[1] is not None}
     methods = list(dict.fromkeys(name for metrics, *_ in runs.values() for name in methods_of(metrics)))
     places = dict(zip(reversed(methods), range(len(methods))))
-    figure, axes = plt.subplots(2, len(runs), figsize=(WIDTH, 1 + 0.5 * len(methods)), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(2, len(runs), figsize=(WIDTH, 1 + 0.5 * len(methods)), squeeze=False, sharex=True,
+                                sharey=True)
     for column, (cohort, (metrics, cells, *_)) in enumerate(runs.items()):
         overall, means = scores(metrics), cell_means(cells).set_index(["space", "method"])
         for axis, space in zip(axes[:, column], ("grid", "kmeans")):
@@ -214,8 +219,8 @@ def cell_averages(runs: Mapping[str, tuple]) -> Figure:
                           zorder=1)
                 axis.plot(mean["mean"], y + 0.15, MARKERS.get(method, "X"), markersize=6, color=colour_of(method),
                           markeredgecolor="white", markeredgewidth=0.5, zorder=3)
-                axis.text(0.99, y, f"{int(mean['cells'])}/{int(mean['of'])}", transform=axis.get_yaxis_transform(), ha="right",
-                          va="center", fontsize=6.5, color="0.35")
+                axis.text(0.99, y, f"{int(mean['cells'])}/{int(mean['of'])}", ha="right", va="center", fontsize=6.5,
+                          color="0.35", transform=axis.get_yaxis_transform())
             axis.axvline(0, color="0.8", linewidth=0.7, zorder=0)
         axes[0, column].set_title(cohort)
     right = max(axis.get_xlim()[1] for axis in axes.flat)

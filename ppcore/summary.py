@@ -37,7 +37,8 @@ def draw_plane(axis: Axes, metrics: pd.DataFrame, control: str, title: str, prot
     every = pd.concat([each.xs("mmd2", level="metric") for each in (table, fixed)])  # so that what lies below fits too
     left, right = every.min(axis=None), every.max(axis=None)
     axis.set(xlabel="MMD² to the real test masks", ylabel=title,
-             xlim=(left - 0.03 * (right - left), right + 0.03 * (right - left)), ylim=(min(0.75, axis.get_ylim()[0]), 1.02))
+             xlim=(left - 0.03 * (right - left), right + 0.03 * (right - left)),
+             ylim=(min(0.75, axis.get_ylim()[0]), 1.02))
 
 
 def _arms(score: pd.Series) -> np.ndarray:
@@ -82,9 +83,11 @@ def _plane_legend(figure, axis: Axes) -> None:
 def coverage_bars(metrics: pd.DataFrame, cells: pd.DataFrame) -> Figure:
     """How much of the space of real masks each method reaches: what of it is stored, and the K-means cells reached."""
     table, methods = scores(metrics), methods_of(metrics)
-    titles = {"density": "density", "coverage": "coverage", "occupancy": "occupancy", "diversity_ratio": "diversity\nover real"}
+    titles = {"density": "density", "coverage": "coverage", "occupancy": "occupancy",
+              "diversity_ratio": "diversity\nover real"}
     titles = {metric: title for metric, title in titles.items() if metric in set(metrics["metric"])}
-    figure, axes = plt.subplots(1, len(titles) + 1, figsize=(WIDTH, 0.8 + 0.22 * len(methods)), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(titles) + 1, figsize=(WIDTH, 0.8 + 0.22 * len(methods)), sharey=True,
+                                squeeze=False)
     places = np.arange(len(methods))[::-1]
     for axis, (metric, title) in zip(axes[0], titles.items()):
         for place, method in zip(places, methods):
@@ -106,20 +109,21 @@ def coverage_bars(metrics: pd.DataFrame, cells: pd.DataFrame) -> Figure:
     return figure
 
 
-def one_page(title: str, metrics: pd.DataFrame, sentences: Sequence[str], rows: Mapping[str, Sequence[np.ndarray]]) -> Figure:
+def one_page(title: str, metrics: pd.DataFrame, sentences: Sequence[str],
+             rows: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     """One page a cohort: two lines of reading, the key table, similarity against control, masks and images.
 
     sentences: as `ppcore.results.reading` gives them; the first two are shown. rows: name -> pictures, masks or RGB.
     """
     across = max(map(len, rows.values()))
     height, width = next(iter(rows.values()))[0].shape[:2]
-    lines = [part for sentence in sentences[:2] for part in textwrap.wrap(sentence, 112)]
-    heights = [0.5 + 0.16 * len(lines), 0.25 + 0.2 * len(methods_of(metrics)), 2.6,
+    lines = [part for sentence in sentences[:2] for part in textwrap.wrap(sentence, 122)]
+    heights = [0.5 + 0.15 * len(lines), 0.25 + 0.2 * len(methods_of(metrics)), 2.6,
                len(rows) * (WIDTH - 0.4) / across * height / width]  # inches
     figure = plt.figure(figsize=(WIDTH, sum(heights)))
     text, tabular, graph, pictures = figure.subfigures(4, 1, height_ratios=heights)
     text.text(0.01, 1 - 0.08 / heights[0], title, fontsize=12, weight="bold", va="top")
-    text.text(0.01, 1 - 0.38 / heights[0], "\n".join(lines), fontsize=8, va="top", linespacing=1.35)
+    text.text(0.01, 1 - 0.38 / heights[0], "\n".join(lines), fontsize=7.5, va="top", linespacing=1.35)
     _key_table(tabular.subplots(), metrics)
     left, right = graph.subplots(1, 2, sharex=True)
     draw_plane(left, metrics, "control_iou", "IoU to the outline")

@@ -82,7 +82,8 @@ def cell_table(places: pd.DataFrame, descriptors: Mapping[str, np.ndarray], seed
         for space, cells in spaces.items():
             for cell in cells:
                 a, b = (np.flatnonzero(table[space] == cell) for table in (real, own))
-                word = NO_REAL if not len(a) else NO_SAMPLE if not len(b) else TOO_FEW if min(len(a), len(b)) < LEAST else ""
+                few = TOO_FEW if min(len(a), len(b)) < LEAST else ""
+                word = NO_REAL if not len(a) else NO_SAMPLE if not len(b) else few
                 rows.append({"space": space, "cell": cell, "method": method, "n_real": len(a), "n": len(b),
                              "mmd2": word or f"{_mmd2(kernel, a, b + len(real)):.6g}",
                              "fid": word or _fid(masks, method, a, b, weights, seed)})

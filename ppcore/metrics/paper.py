@@ -54,7 +54,8 @@ def cyclegan_factor(metrics: pd.DataFrame, stain: str) -> pd.DataFrame:
     for metric, title in (("fid", "FID"), ("mmd2", "MMD²"), ("w1_mean", "W1 (sd)")):
         found = [value.get((method, metric), "not run") for method in ("pix2pix", "CycleGAN")]
         below, above = pd.to_numeric(pd.Series(found), errors="coerce")
-        factor = f"{above / below:.3f}" if below > 0 and above > 0 else next((word for word in found if _is_word(word)), "")
+        word = next((word for word in found if _is_word(word)), "")
+        factor = f"{above / below:.3f}" if below > 0 and above > 0 else word
         rows.append((title, *map(_rounded, found), factor, f"{FID_FACTOR[stain]}" if metric == "fid" else ""))
     return pd.DataFrame(rows, columns=["distance", "pix2pix", "CycleGAN", "factor", "paper"])
 
