@@ -79,8 +79,8 @@ def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[st
             lines.append(f"{name} is not told apart from COPY in shapes: it makes no more of an outline than a copy does.")
     if (OURS, "coverage") in table.index:
         lines.append(f"Coverage: {_verdict(table, 'coverage', others)}")
-    if cells is not None:
-        means = cell_means(cells).query("space == 'kmeans'").set_index("method")
+    means = None if cells is None else cell_means(cells).query("space == 'kmeans'").set_index("method")
+    if means is not None and means["of"].max():
         lines.append(f"Regions: of the {means['of'].max()} K-means cells with {LEAST} real masks or more, so many hold no mask: "
                      + ", ".join(f"{NAMES.get(name, name)} {means.loc[name, 'no_sample']}"
                                  for name in (FLOOR, OURS, *others) if name in means.index) + ".")

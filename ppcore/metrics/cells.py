@@ -116,10 +116,11 @@ def cell_means(cells: pd.DataFrame) -> pd.DataFrame:
     compared in. no_sample: how many of those hold none of the method's masks. A method that leaves cells out is
     averaged over the rest alone, so read the mean beside `cells` of `of`.
     """
-    table = cells.assign(value=numbers(cells["mmd2"]))[cells["n_real"] >= LEAST]
+    counts = cells["n_real"] >= LEAST
+    table = cells.assign(value=numbers(cells["mmd2"]), counts=counts, empty=counts & (cells["n"] == 0))
     groups = table.groupby(["space", "method"], sort=False)
-    return groups.agg(mean=("value", "mean"), cells=("value", "count"), of=("value", "size"),
-                      no_sample=("n", lambda n: int((n == 0).sum()))).reset_index()
+    return groups.agg(mean=("value", "mean"), cells=("value", "count"), of=("counts", "sum"),
+                      no_sample=("empty", "sum")).reset_index()
 
 
 def read_cells(path) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ppcore.metrics import cells as cells_module
 from ppcore.metrics.cells import (GRID_CELLS, LEAST, NO_REAL, NO_SAMPLE, TOO_FEW, cell_means, cell_table, embed, grid_lines,
                                   numbers)
 from ppcore.metrics.morphometry import mmd
@@ -92,7 +93,26 @@ def test_the_same_seed_gives_the_same_bytes_and_no_weights_say_so(planted):
 def test_few_masks_get_fewer_cells_and_no_masks_no_plane():
     places, cells = places_and_cells({"real": kinds(0, [0, 1, 2], each=2), "made": kinds(1, [0, 1, 2], each=2)})
     assert set(places["kmeans"]) <= set("12345") and len(cells) == 9 + places["kmeans"].nunique()
+    _, many = places_and_cells({"real": kinds(0, [0, 1, 2], each=3), "made": kinds(1, [0, 1, 2])})
+    assert many["n_real"].max() < LEAST < many["n"].max() and numbers(many["mmd2"]).isna().all()  # too few real masks
     with pytest.raises(ValueError, match="wanted 'real' among them"):
         embed({"made": ["a"]}, {"made": kinds(0, [0], each=1)}, 0)
     with pytest.raises(ValueError, match="made: 1 names for 2 masks"):
         embed({"real": ["a", "b"], "made": ["a"]}, {"real": kinds(0, [0], 2), "made": kinds(0, [0], 2)}, 0)
+
+
+def test_fid_compares_the_masks_of_one_cell_where_there_are_enough(monkeypatch):
+    """Inception weights cannot be had here, so the score is replaced by what it was given."""
+    descriptors = {"real": kinds(0, range(9), each=4), "made": kinds(1, range(9), each=3)}
+    places, _ = places_and_cells(descriptors)
+    masks = {name: [np.full((2, 2), i) for i in range(len(values))] for name, values in descriptors.items()}
+    asked = []
+    monkeypatch.setattr(cells_module, "fid_kid", lambda generated, real, weights, seed: asked.append(
+        ([int(m[0, 0]) for m in generated], [int(m[0, 0]) for m in real])) or {"fid": 12.5})
+    monkeypatch.setattr(cells_module, "LEAST", 2)
+    monkeypatch.setattr(cells_module, "LEAST_FID", 4)
+    table = cell_table(places.assign(grid="A1"), descriptors, 0, masks, weights="file")
+    assert asked == [(list(range(27)), list(range(36)))]  # of the one cell that holds all; the others hold 3 and 4
+    assert table.loc[(table["space"] == "grid") & (table["cell"] == "A1"), "fid"].tolist() == ["12.5"]
+    assert set(table.loc[table["space"] == "kmeans", "fid"]) == {TOO_FEW}
+    assert set(cell_table(places, descriptors, 0, masks, weights=None)["fid"]) <= {"no weights", NO_SAMPLE, TOO_FEW, NO_REAL}

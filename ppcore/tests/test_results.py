@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ppcore import results
+from ppcore import results, summary
+from ppcore.metrics.cells import cell_means
 from ppcore.results import (END, insert, markdown, methods_of, named_runs, overview, read_run, reading, run_record, scores,
                             section, stored_runs, told_apart)
 from ppcore.settings import REPOSITORY, Run, StudyError
@@ -72,6 +73,15 @@ def test_the_sentences_follow_from_the_numbers():
     assert "without an interval, and so not compared, beside COPY (0.8)" in unknown[0] and "better" not in " ".join(unknown)
     fid = pd.concat([METRICS, tidy([("pix2pix", "fid", "no weights", "", ""), ("COPY", "fid", "no weights", "", "")])])
     assert reading(fid)[-1] == "FID: not computed, as the Inception weights were not at hand."
+
+
+def test_cells_that_are_all_too_thin_give_no_sentence_and_no_error():
+    thin = CELLS.assign(n_real=2, mmd2="too few")
+    means = cell_means(thin)
+    assert (means["of"] == 0).all() and means["mean"].isna().all()
+    assert reading(METRICS, thin) == reading(METRICS) and "Regions" not in " ".join(reading(METRICS))
+    assert overview({"X": (METRICS, thin, {})}).loc[("X", "MMD², mean over K-means cells"), "pix2pix"] == "none of 0"
+    summary.coverage_bars(METRICS, thin)
 
 
 def test_sketches_are_never_read_as_outlines_of_test_patches():
