@@ -36,9 +36,9 @@ def draw_plane(axis: Axes, metrics: pd.DataFrame, control: str, title: str, prot
     axis.axhline(1, color="0.8", linewidth=0.7, zorder=0)
     every = pd.concat([each.xs("mmd2", level="metric") for each in (table, fixed)])  # so that what lies below fits too
     left, right = every.min(axis=None), every.max(axis=None)
-    axis.set(xlabel="MMD² to the real test masks", ylabel=title,
-             xlim=(left - 0.03 * (right - left), right + 0.03 * (right - left)),
-             ylim=(min(0.75, axis.get_ylim()[0]), 1.02))
+    bottom = min(0.75, axis.get_ylim()[0])
+    axis.set(xlabel="MMD² to the real test masks", ylabel=title, ylim=(bottom, 1 + 0.06 * (1 - bottom)),
+             xlim=(left - 0.03 * (right - left), right + 0.03 * (right - left)))
 
 
 def _arms(score: pd.Series) -> np.ndarray:
