@@ -110,19 +110,19 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
                          f"{MOST_VARIANTS} variants")
     coarse = as_coarse(sketch, models.height, models.width)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(variants)]
-    made = _generate(models, models.pix2pix, [coarse] * variants, seeds)
-    return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, [to_mask(output) for output in made])
+    fine = [to_mask(_generate(models, models.pix2pix, coarse, own)) for own in seeds]
+    return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, fine)
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
     """The drawing with the image of every fine mask; as it was where no pix2pixHD is trained."""
     if models.pix2pixhd is None:
         return drawing
-    made = _generate(models, models.pix2pixhd, drawing.fine, [0] * len(drawing.fine))  # no noise: seeds change nothing
-    return replace(drawing, images=[to_image(output) for output in made])
+    images = [to_image(_generate(models, models.pix2pixhd, mask, 0)) for mask in drawing.fine]  # no noise, so any seed
+    return replace(drawing, images=images)
 
 
-def _generate(models: Models, method: Pix2Pix | Pix2PixHD, masks: list[np.ndarray], seeds: list[int]) -> torch.Tensor:
-    with _one_at_a_time:
+def _generate(models: Models, method: Pix2Pix | Pix2PixHD, mask: np.ndarray, seed: int) -> torch.Tensor:
+    with _one_at_a_time:  # for one picture, so that a long job lets the next stroke's mask in
         torch.set_num_threads(models.made_with["threads"])  # another thread of the server may not have it yet
-        return method.generate(torch.stack([to_tensor(mask) for mask in masks]), seeds)
+        return method.generate(to_tensor(mask)[None], [seed])[0]

@@ -1,23 +1,28 @@
 """The drawing page: a sketch by hand -> fine masks -> images. What answers is `ppcore.answer`; this is what one sees.
 
-draw.html and draw.js are the surface that is drawn on, draw.css is the look. All is served from here: it works offline.
+draw.html and draw.js are the surface that is drawn on, draw.css is the look, `ppcore.draw_html` shows what came. All is
+served from here: it works offline.
 """
 
-import base64
 import html
 import itertools
 import os
+import shlex
 import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import gradio as gr
 import numpy as np
 import pandas as pd
+from IPython import get_ipython
+from IPython.display import IFrame, display
 
-from ppcore.answer import MOST_VARIANTS, Drawing, Models, draw_fine, draw_images, open_models, training_command
-from ppcore.drawings import save
-from ppcore.figures import mask_picture
+from ppcore.answer import MOST_VARIANTS, Drawing, Models, draw_fine, draw_images, open_models
+from ppcore.draw_html import note, pack, show_answers, show_examples, unpack, who_answers
+from ppcore.drawings import named_folder, save
+from ppcore.generate import from_sketches, growing_rows
 from ppcore.masks import read_mask
 from ppcore.settings import StudyError, data_folder
 from ppcore.sketches import read_sketch
@@ -28,61 +33,8 @@ CHOOSE = ('element.addEventListener("click", (event) => { const button = event.t
           'if (button) trigger("click", {number: Number(button.dataset.number)}); });')
 
 
-def pack(mask: np.ndarray) -> str:
-    """Mask (H, W) in {0, 1} as the surface takes it: its bits in base64."""
-    return base64.b64encode(np.packbits(mask)).decode()
-
-
-def unpack(text: str | None, height: int, width: int) -> np.ndarray:
-    """Mask (height, width) uint8 in {0, 1} that the surface sent; all air before anything was drawn."""
-    if not text:
-        return np.zeros((height, width), np.uint8)
-    try:
-        bits = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
-        return np.unpackbits(bits).reshape(height, width)
-    except ValueError:
-        raise StudyError(f"what came is no mask of {height} x {width} px: reload the page") from None
-
-
-def show(drawing: Drawing, waiting: bool) -> str:
-    """The answers as HTML, the coarse outline over each. waiting: images are still to come."""
-    height, width = drawing.coarse.shape
-    lines = cv2.findContours(drawing.coarse, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
-    path = "".join("M" + "L".join(f"{x + 0.5:g} {y + 0.5:g}" for x, y in line[:, 0].tolist()) + "Z" for line in lines)
-    over = (f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none"><path vector-effect="non-scaling-stroke" '
-            f'd="{path}"/></svg></div><figcaption>')
-    frame = f'<figure><div class="frame" style="aspect-ratio: {width} / {height}">'
-    shown = ""
-    for n, mask in enumerate(drawing.fine):
-        fine = _picture(mask_picture(mask), ".png", "fine mask")
-        shown += (f'{frame}{fine}{over}Fine mask {n + 1}: {mask.mean():.1%} tissue, asked for '
-                  f'{drawing.coarse.mean():.1%}</figcaption></figure>')
-        if drawing.images or waiting:
-            image = (_picture(drawing.images[n], ".jpeg", "image") if drawing.images
-                     else '<div class="waiting">image to come</div>')
-            shown += f"{frame}{image}{over}Image {n + 1}</figcaption></figure>"
-    return f'<div class="answers{" several" * (len(drawing.fine) > 1)}">{shown}</div>'
-
-
-def _picture(rgb: np.ndarray, suffix: str, what: str) -> str:
-    how = (cv2.IMWRITE_PNG_COMPRESSION, 1) if suffix == ".png" else (cv2.IMWRITE_JPEG_QUALITY, 92)
-    data = base64.b64encode(cv2.imencode(suffix, rgb[..., ::-1], how)[1]).decode()
-    return f'<img alt="{what}" src="data:image/{suffix[1:]};base64,{data}">'
-
-
 def _beside(suffix: str) -> str:
     return Path(__file__).with_suffix(suffix).read_text(encoding="utf-8")
-
-
-def _note(words: str) -> str:
-    return f'<div class="note">{html.escape(words)}</div>'
-
-
-def _examples(masks: list[np.ndarray], cohort: str) -> str:
-    """Coarse masks to start from, as buttons."""
-    pictures = [_picture(mask_picture(mask), ".png", "coarse mask") for mask in masks]
-    buttons = "".join(f'<button type="button" data-number="{n}">{shown}</button>' for n, shown in enumerate(pictures))
-    return f'<p>Start from a typical coarse mask of {cohort}</p><div class="examples">{buttons}</div>' if masks else ""
 
 
 def _typical(folder: Path) -> list[Path]:
@@ -94,24 +46,15 @@ def _typical(folder: Path) -> list[Path]:
     return coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]
 
 
-def _free_name(drawings: Path) -> str:
-    return next(name for n in itertools.count(1) if not (drawings / (name := f"drawing-{n}")).exists())
-
-
-def _who_answers(models: Models) -> str:
-    made = models.made_with
-    cards = ", ".join(f"{name} (card {hashes['card']})" for name, hashes in made["models"].items())
-    missing = "" if models.pix2pixhd else (" · no image: no pix2pixHD is trained, "
-                                           f"`{training_command(models.profile, models.cohort)}` makes one")
-    return (f"Cohort **{models.cohort}**, profile {models.profile}, {models.height} x {models.width} px · "
-            f"answered by {cards} · commit {made['commit']}, {made['device']}, {made['precision']}{missing}")
+def _free_name(folder: Path, stem: str) -> str:
+    return next(name for n in itertools.count(1) if not (folder / (name := f"{stem}-{n}")).exists())
 
 
 def build(models: Models) -> gr.Blocks:
     """The page for the models of a cohort."""
     size = models.height, models.width
     folder = data_folder(models.profile, models.cohort)
-    drawings = folder / "drawings"
+    drawings, sets = folder / "drawings", folder / "sets"
     examples = [read_mask(path) for path in _typical(folder)]
     plain = {"apply_default_css": False}
 
@@ -119,14 +62,14 @@ def build(models: Models) -> gr.Blocks:
         try:
             drawing = draw_fine(models, unpack(text, *size), int(seed or 0), int(variants))
         except StudyError as error:
-            return _note(str(error)), None
-        return show(drawing, models.pix2pixhd is not None), drawing
+            return note(str(error)), None
+        return show_answers(drawing, models.pix2pixhd is not None), drawing
 
     def paint(drawing: Drawing | None) -> tuple[str, Drawing] | dict:
         if drawing is None or drawing.images or not models.pix2pixhd:
             return gr.skip()
         drawing = draw_images(models, drawing)
-        return show(drawing, False), drawing
+        return show_answers(drawing, False), drawing
 
     def start_from(event: gr.EventData) -> str:
         return pack(examples[event.number])
@@ -142,21 +85,42 @@ def build(models: Models) -> gr.Blocks:
 
     def store(drawing: Drawing | None, name: str) -> tuple[str, str]:
         if drawing is None:
-            return _note("There is nothing to save yet: draw first."), name
+            return note("There is nothing to save yet: draw first."), name
         try:
             drawing = drawing if drawing.images else draw_images(models, drawing)
             folder = save(models, drawing, name.strip())
         except StudyError as error:
-            return _note(str(error)), name
+            return note(str(error)), name
         words = f"Saved in {folder}\nTo make it again and compare: ./run_all.sh draw --reproduce {folder}"
-        return _note(words), _free_name(drawings)
+        return note(words), _free_name(drawings, "drawing")
+
+    def make_set(name: str, variants: float, seed: float) -> Iterator[str]:
+        started = time.monotonic()
+        try:
+            target = named_folder(models, "sets", name.strip())
+            saved = {path.parent.name for path in drawings.glob("[!.]*/sketch.png")}
+            if not saved:
+                raise StudyError("No drawing is saved yet: save one, or several, first.")
+            outlines = from_sketches(models, drawings)
+            yield note(f"0 of {len(outlines)} drawings")
+            for done, rows in enumerate(growing_rows(models, outlines, target, int(seed or 0), int(variants)), start=1):
+                rate = len(rows) / (time.monotonic() - started)
+                yield note(f"{done} of {len(outlines)} drawings, {len(rows)} pairs, {rate:.2g} pairs a second")
+        except StudyError as error:
+            yield note(str(error))
+            return
+        left_out = sorted(saved - {outline.name for outline in outlines})
+        command = ["./run_all.sh", "generate", "--profile", models.profile, "--cohort", models.cohort, "--sketches",
+                   str(drawings), "--to", str(target), "--variants", str(int(variants)), "--seed", str(int(seed or 0))]
+        yield note(f"{len(rows)} pairs of {len(outlines)} drawings in {target}\nThe same by a command: {shlex.join(command)}"
+                   + (f"\nLeft out, as all tissue or not readable: {', '.join(left_out)}" if left_out else ""))
 
     with gr.Blocks(title="PriorPath: draw tissue", analytics_enabled=False, delete_cache=(3600, 86400),
                    fill_width=True) as page:
-        gr.Markdown(f"## Draw where tissue should be\n{_who_answers(models)}")
+        gr.Markdown(f"## Draw where tissue should be\n{who_answers(models)}")
         kept = gr.State()
         with gr.Row():
-            with gr.Column(min_width=340):
+            with gr.Column(min_width=340, elem_classes="drawn"):
                 surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=size[0], width=size[1]),
                                   js_on_load=_beside(".js"), rows=size[0],
                                   columns=size[1], elem_classes="surface", **plain)
@@ -167,15 +131,24 @@ def build(models: Models) -> gr.Blocks:
                     again = gr.Button("Answer", variant="primary", min_width=100, size="md")
                     given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
                                             file_types=["image", ".json"])
-                chosen = gr.HTML(_examples(examples, models.cohort), js_on_load=CHOOSE, **plain)
+                chosen = gr.HTML(show_examples(examples, models.cohort), js_on_load=CHOOSE, elem_classes="typical",
+                                 **plain)
             with gr.Column(min_width=340):
-                shown = gr.HTML(_note("Let go of the pen, and the answer comes here."), elem_id="shown", **plain)
+                shown = gr.HTML(note("Let go of the pen, and the answer comes here."), elem_id="shown", **plain)
                 outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
                 with gr.Row():
-                    name = gr.Textbox(lambda: _free_name(drawings), show_label=False, max_length=80, min_width=160,
+                    name = gr.Textbox(lambda: _free_name(drawings, "drawing"), show_label=False, max_length=80, min_width=160,
                                       container=False, placeholder="name of the drawing")
                     keep = gr.Button("Save", min_width=100, size="md")
                 stored = gr.HTML(elem_id="stored", **plain)
+                gr.Markdown("**Data set:** outline, fine masks and images of every saved drawing")
+                with gr.Row():
+                    set_name = gr.Textbox(lambda: _free_name(sets, "set"), show_label=False, max_length=80, min_width=120,
+                                          container=False, placeholder="name of the data set")
+                    each = gr.Dropdown([(f"{n} of each", n) for n in range(1, MOST_VARIANTS + 1)],
+                                       value=4, show_label=False, container=False, min_width=100)
+                    make = gr.Button("Make the set", min_width=100, size="md")
+                made_set = gr.HTML(elem_id="made", **plain)
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         made = {"outputs": [shown, kept], "concurrency_id": "models", **quiet}  # one after another, in the order asked
         asked = {"inputs": [surface, seed, variants], **made}
@@ -185,6 +158,7 @@ def build(models: Models) -> gr.Blocks:
                          chosen.click(start_from, None, surface, **quiet).success(answer, **asked)):
             answered.then(paint, kept, js="async (drawing) => { await surfaceAtRest(); return drawing; }", **made)
         keep.click(store, [kept, name], [stored, name], concurrency_id="models", **quiet)
+        make.click(make_set, [set_name, each, seed], made_set, concurrency_id="sets", **quiet)  # beside the answers
         outline.change(None, outline, js="(on) => document.body.classList.toggle('without-outline', !on)")
     return page
 
@@ -192,18 +166,44 @@ def build(models: Models) -> gr.Blocks:
 def serve(profile: str, cohort: str, host: str, port: int) -> int:
     """Open the page and stay until it is interrupted. Raises `StudyError` before anything is served."""
     models = open_models(profile, cohort)
-    draw_fine(models, np.ones((models.height, models.width)), 0)  # the first answer of a network is a slow one
     try:
         socket.create_server((host, port)).close()
     except (OSError, OverflowError) as error:
         raise StudyError(f"--host {host} --port {port} cannot be opened ({error}): take another port") from None
-    page = build(models)
-    page.queue(default_concurrency_limit=1)
     print(f"cohort {cohort}, profile {profile}: draw at http://{host}:{port} (Ctrl-C ends it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
         print("Whoever reaches this address can draw and save: there is no password.", flush=True)
-    page.launch(server_name=host, server_port=port, share=False, quiet=True, footer_links=[], run_history=False,
-                ssr_mode=False, enable_monitoring=False, max_file_size="40mb", css=_beside(".css"),
-                inbrowser=bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")),
-                theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]))
+    _launch(models, host, port, inbrowser=bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")))
     return 0
+
+
+def show_inline(models: Models, height: int = 1000) -> gr.Blocks:
+    """Open the page in the output of a notebook's cell; it is served until the kernel ends. height: px of the output.
+
+    At a free port of 127.0.0.1, in `local_url` of what is returned. Another call takes the place of the one before.
+    Where nobody sits at the notebook, as under papermill, it is served and not shown: a frame of it would outlast it.
+    """
+    gr.close_all()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    page = _launch(models, "127.0.0.1", port, prevent_thread_lock=True)
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is not None and kernel.get_parent("shell")["content"].get("allow_stdin"):  # somebody could be asked
+        print(f"Also at {page.local_url}, until the kernel ends.")
+        display(IFrame(page.local_url, "100%", height))
+    else:
+        print("The page is not shown here, since nobody sits at this notebook.")
+    return page
+
+
+def _launch(models: Models, host: str, port: int, **how) -> gr.Blocks:
+    draw_fine(models, np.ones((models.height, models.width)), 0)  # the first answer of a network is a slow one
+    mine = [os.environ.get("no_proxy"), os.environ.get("NO_PROXY"), host]
+    os.environ["no_proxy"] = ",".join(filter(None, mine))  # a proxy does not know this machine's own addresses
+    page = build(models)
+    page.queue(default_concurrency_limit=1)
+    page.launch(server_name=host, server_port=port, inline=False, share=False, quiet=True, footer_links=[],
+                run_history=False, ssr_mode=False, enable_monitoring=False, max_file_size="40mb", css=_beside(".css"),
+                theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+                **how)
+    return page

@@ -19,7 +19,7 @@ import numpy as np
 
 from ppcore.answer import Drawing, Models, draw_fine, draw_images, open_models
 from ppcore.files import write_text
-from ppcore.labelme import write_labelme
+from ppcore.labelme import EXACT, write_labelme
 from ppcore.masks import read_mask, write_mask
 from ppcore.patches import read_image, write_image
 from ppcore.settings import StudyError, data_folder
@@ -27,22 +27,27 @@ from ppcore.settings import StudyError, data_folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # no slash and no leading dot: it stays in its folder
 
 
+def named_folder(models: Models, kind: str, name: str) -> Path:
+    """<kind>/<name> of a cohort. Raises `StudyError` for a name that could lead out of <kind>."""
+    if not NAME.fullmatch(name):
+        raise StudyError(f"{name[:100]!r} is no name for a folder in {kind}: wanted 1 to 80 letters, digits, dots, dashes "
+                         "or underscores, the first a letter or digit")
+    return data_folder(models.profile, models.cohort) / kind / name
+
+
 def save(models: Models, drawing: Drawing, name: str) -> Path:
     """Store a drawing as drawings/<name>/ of its cohort, whole or not at all; returns the folder.
 
     Raises `StudyError` for a name that could leave that folder or is taken, and where nothing can be written.
     """
-    if not NAME.fullmatch(name):
-        raise StudyError(f"{name[:100]!r} is no name for a drawing: wanted 1 to 80 letters, digits, dots, dashes or "
-                         "underscores, the first a letter or digit")
-    folder = data_folder(models.profile, models.cohort) / "drawings" / name
+    folder = named_folder(models, "drawings", name)
     temporary = folder.with_name(f".{uuid.uuid4().hex[:12]}.part")
     record = models.made_with | {"seed": drawing.seed, "variants": len(drawing.fine), "asked": drawing.coarse.mean(),
                                  "obtained": [mask.mean() for mask in drawing.fine]}
     try:
         for file, array in _files(drawing).items():
             (write_mask if array.ndim == 2 else write_image)(temporary / file, array)
-        write_labelme(temporary / "sketch.json", drawing.sketch)
+        write_labelme(temporary / "sketch.json", drawing.sketch, tolerance=0.96 * EXACT)
         write_text(temporary / "drawing.json", json.dumps(record, indent=1) + "\n")
         temporary.rename(folder)
     except OSError as error:

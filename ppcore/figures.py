@@ -6,6 +6,7 @@ with a colour-vision deficiency can tell apart. A mask is drawn with tissue dark
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -386,3 +387,38 @@ def save_picture(picture: np.ndarray, path: str | Path) -> None:
     """Store an RGB picture (H, W, 3) uint8 as PNG, pixel by pixel, atomically."""
     with atomic(path) as temporary:
         Image.fromarray(picture).save(temporary)
+
+
+def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
+    """A row a metric, a column one of `shifts`: score against the share of real data, a line an arm, rules dashed.
+
+    table: as `ppcore.utility.summarise` returns. Bars and the band are intervals over subjects; dots, single seeds.
+    """
+    metrics = {"iou": "IoU", "boundary_f1": "boundary F1 (2 px)"}
+    looks = {"real": ("real alone", "o", COLOURS["real"]), "both": ("real and synthetic", "s", COLOURS["DEPAS"])}
+    rules = {"threshold": ((0, (5, 3)), "the labels' own threshold"), "Otsu": ((0, (1, 2)), "Otsu's threshold")}
+    figure, axes = plt.subplots(2, len(shifts), figsize=(11, 7.5), sharex=True, squeeze=False)
+    for (row, metric), (column, shift) in product(enumerate(metrics), enumerate(shifts)):
+        axis = axes[row, column]
+        shown = table[(table["metric"] == metric) & (table["shift"] == shift)]
+        shares = sorted(shown.loc[shown["arm"] == "real", "share"].unique())
+        for offset, (arm, (label, marker, colour)) in zip((-0.04, 0.04), looks.items()):
+            own = shown[shown["arm"] == arm].assign(place=lambda rows: rows["share"].map(shares.index) + offset)
+            mean = own[own["seed"] == "mean"].sort_values("share")
+            seeds = own[own["seed"] != "mean"]
+            axis.errorbar(mean["place"], mean["value"], yerr=[mean["value"] - mean["low"], mean["high"] - mean["value"]],
+                          marker=marker, color=colour, linewidth=1.6, markersize=7, capsize=4, label=label)
+            axis.plot(seeds["place"] + 2.5 * offset, seeds["value"], marker, color=colour, markersize=3.5, alpha=0.45)
+        alone = shown[(shown["arm"] == "synthetic") & (shown["seed"] == "mean")].iloc[0]
+        axis.axhline(alone["value"], color=COLOURS["pix2pix"], linewidth=1.6, label="synthetic alone (no share)")
+        axis.axhspan(alone["low"], alone["high"], color=COLOURS["pix2pix"], alpha=0.12, linewidth=0)
+        for rule, (dashes, label) in rules.items():
+            axis.axhline(shown.loc[shown["arm"] == rule, "value"].iloc[0], color="0.45", linewidth=1.4, linestyle=dashes,
+                         label=label)
+        axis.set(xticks=range(len(shares)), xticklabels=[f"{share:.0%}" for share in shares],
+                 xlim=(-0.4, len(shares) - 0.6), ylabel=metrics[metric] if column == 0 else "",
+                 xlabel="share of the real training patches" if row else "", title="" if row else shift)
+    handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1]))
+    order = sorted(handles, key=lambda label: "threshold" in label)
+    figure.legend([handles[label] for label in order], order, loc="outside lower center", ncols=3)
+    return figure

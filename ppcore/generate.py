@@ -8,7 +8,9 @@
 """
 
 import json
+import shutil
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ppcore.answer import Models, draw_fine, draw_images
+from ppcore.answer import Models, as_coarse, draw_fine, draw_images
 from ppcore.clusters import spread_exemplars
 from ppcore.files import hash_file, write_text
 from ppcore.masks import read_mask, write_mask
@@ -69,43 +71,59 @@ def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
     return outlines
 
 
-def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, seed: int, variants: int = 1) -> pd.DataFrame:
+def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, seed: int, variants: int = 1,
+                   anew: bool = False) -> pd.DataFrame:
     """Store `variants` pairs of each outline as <name>_<variant>; returns the index.
 
     A pair depends on its outline, the seed and the models alone, not on the others. What an interrupted call has stored
-    is kept and not made again. Raises `StudyError` for a folder with anything that these models and this seed did not
-    make, and where no outline has tissue; single empty ones are warned of and left out.
+    is kept and not made again, unless its outline is another now. Raises `StudyError` for a folder with anything that
+    these models and this seed did not make, which `anew` removes instead, and where no outline has tissue; single empty
+    ones are warned of and left out.
     """
+    rows = []
+    for rows in tqdm(growing_rows(models, outlines, folder, seed, variants, anew), total=len(outlines),
+                     desc="generating pairs", unit="outline"):
+        pass
+    return pd.DataFrame(rows, columns=INDEX)
+
+
+def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, seed: int,
+                 variants: int = 1, anew: bool = False) -> Iterator[list[tuple]]:
+    """`generate_pairs` outline by outline: yields the rows of the index so far; it is stored after the last outline."""
     folder = Path(folder)
     made_with = json.dumps(models.made_with | {"seed": seed, "variants": variants}, indent=1) + "\n"
     record = folder / "made_with.json"
     if folder.exists() and any(folder.iterdir()) and (not record.exists() or record.read_text() != made_with):
-        raise StudyError(f"{folder} holds what another seed, commit or other models made: give an empty folder")
+        if not anew:
+            raise StudyError(f"{folder} holds what another seed, number of variants, commit or other models made: give "
+                             "another folder")
+        shutil.rmtree(folder)
     write_text(record, made_with)
+    (folder / "index.csv").unlink(missing_ok=True)  # of fewer outlines, before
     rows = []
-    for outline in tqdm(outlines, desc="generating pairs", unit="outline"):
+    for outline in outlines:
         own, names = _own_seed(seed, outline.name), [f"{outline.name}_{variant}" for variant in range(variants)]
         try:
             paths = _stored(models, outline, folder, own, names)
         except StudyError as error:
             warn(f"{outline.name} is left out: {error}")
-            continue
+            paths = []
         for variant, (name, (coarse, fine, rgb)) in enumerate(zip(names, paths)):
             rows.append((name, outline.name, outline.kind, variant, own, read_mask(coarse).mean(), read_mask(fine).mean(),
                          hash_file(coarse), hash_file(fine), hash_file(rgb) if models.pix2pixhd else ""))
+        yield rows
     if not rows:
         raise StudyError(f"none of the {len(outlines)} outlines has tissue: nothing was made")
-    index = pd.DataFrame(rows, columns=INDEX)
-    write_text(folder / "index.csv", index.to_csv(index=False, float_format="%.6f"))
-    return index
+    write_text(folder / "index.csv", pd.DataFrame(rows, columns=INDEX).to_csv(index=False, float_format="%.6f"))
 
 
 def _stored(models: Models, outline: Outline, folder: Path, seed: int, names: list[str]) -> list[tuple[Path, Path, Path]]:
-    """Paths of the three files of each name, which are made where one of them is missing."""
+    """Paths of the three files of each name, which are made where one is missing or was made of another outline."""
     paths = [(folder / "coarse" / f"{name}.png", folder / "fine" / f"{name}.png", folder / "rgb" / f"{name}.webp")
              for name in names]
     wanted = [path for three in paths for path in three[:3 if models.pix2pixhd else 2]]
-    if not all(path.exists() for path in wanted):
+    asked = as_coarse(outline.mask, models.height, models.width)
+    if not all(path.exists() for path in wanted) or any(np.any(read_mask(coarse) != asked) for coarse, _, _ in paths):
         drawing = draw_images(models, draw_fine(models, outline.mask, seed, len(names)))
         for number, (coarse, fine, rgb) in enumerate(paths):
             write_mask(coarse, drawing.coarse)

@@ -26,25 +26,32 @@ HOLES = ("hole", "air", "background")
 AREAS = {"polygon": 3, "rectangle": 2, "circle": 2, "oriented_rectangle": 4, "mask": 2}  # least number of points
 LARGEST_BYTES = 16 * 2**20  # of a file; Labelme keeps the image in it
 MOST_POINTS = 200_000  # of a file; a hand makes hundreds, and the fine mask of a patch some ten thousand
+EXACT = 0.25  # px that an outline passes beside the centres of pixels, see `write_labelme`
+MOST_SHAPES = 10_000  # of a file; a wide one takes 3 ms at 512 x 1024 px
+LARGEST_PX = 50_000_000  # of a picture, or a file's bitmaps; decoded it takes 400 MB, with transparency twice that
 
 
 def read_labelme(path: str | Path, height: int, width: int) -> tuple[np.ndarray, str]:
     """Tissue of a Labelme file, scaled to (height, width): mask (height, width) uint8 in {0, 1}, and a remark.
 
     Polygons, rectangles (two corners, or four turned ones), circles (centre, a point of the rim) and masks (Labelme's
-    bitmaps). Raises `StudyError` for what is no such file, one over LARGEST_BYTES or MOST_POINTS, and for shapes that
-    enclose nothing, such as lines.
+    bitmaps). Raises `StudyError` for what is no such file, one over LARGEST_BYTES, MOST_POINTS, MOST_SHAPES or
+    LARGEST_PX, and for shapes that enclose nothing, such as lines.
     """
     path = Path(path)
     image_height, image_width, shapes = _load(path)
     scale = np.array([width / image_width, height / image_height])
     mask = np.zeros((height, width), np.uint8)
-    kinds, cuts = Counter(), 0
+    kinds, cuts, bitmaps = Counter(), 0, 0
     for number, shape in enumerate(shapes, start=1):
         try:
             kind, points = _check_shape(shape, image_height, image_width)
             hole = str(shape["label"]).strip().lower() in HOLES
             if kind == "mask":
+                bitmaps += math.prod(np.abs(points[1] - points[0]) + 1)
+                if bitmaps > LARGEST_PX:
+                    raise StudyError(f"brings its bitmaps to {bitmaps / 1e6:.0f} million px; wanted at most "
+                                     f"{LARGEST_PX / 1e6:.0f}: draw on a smaller image")
                 mask[_sample_bitmap(shape, points, mask.shape, scale)] = not hole
             else:
                 paint(mask, _corners(kind, points) * scale, not hole)
@@ -85,7 +92,7 @@ def paint(mask: np.ndarray, points: np.ndarray, value: int) -> None:
 def write_labelme(path: str | Path, mask: np.ndarray, tolerance: float = 0.5) -> None:
     """Store a mask (H, W) in {0, 1} as polygons that Labelme opens and `read_labelme` reads, atomically.
 
-    tolerance: px by which a polygon may leave the edge; 0: every pixel comes back, with far more points. Tissue is
+    tolerance: px by which a polygon may leave the edge; below EXACT every pixel comes back, with more points. Tissue is
     labelled `tissue` and air in it `hole`, outer shapes first. The file holds the mask as its image, dark on white.
     """
     double = cv2.resize(np.ascontiguousarray(mask, np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
@@ -116,7 +123,12 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
         if size > LARGEST_BYTES:
             raise StudyError(f"{path.name} has {size / 2**20:.0f} MiB; wanted at most {LARGEST_BYTES / 2**20:.0f}: "
                              "save it from Labelme without the image data")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = sum(map(text.count, "[{,"))  # each takes memory, some 70 bytes, as soon as it is parsed
+        if values > 6 * MOST_POINTS:
+            raise StudyError(f"{path.name} holds {values:,} values; wanted at most {6 * MOST_POINTS:,}: simplify its "
+                             "outlines")
+        content = json.loads(text)
     except (RecursionError, MemoryError):
         raise StudyError(f"{path.name} is nested too deeply for a Labelme file: draw it again") from None
     except OSError as error:
@@ -132,9 +144,10 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
     if not all(type(side) is int and 0 < side <= 10**6 for side in sides):
         raise StudyError(f"{path.name}: imageHeight and imageWidth are {height!r:.20} and {width!r:.20}; wanted px, 1 "
                          "to a million: open it in Labelme beside its image and save it again")
-    count = sum(len(shape["points"]) for shape in shapes if isinstance(shape.get("points"), list))
-    if count > MOST_POINTS:
-        raise StudyError(f"{path.name} has {count:,} points; wanted at most {MOST_POINTS:,}: simplify its outlines")
+    points = sum(len(shape["points"]) for shape in shapes if isinstance(shape.get("points"), list))
+    for count, most, what in ((points, MOST_POINTS, "points"), (len(shapes), MOST_SHAPES, "shapes")):
+        if count > most:
+            raise StudyError(f"{path.name} has {count:,} {what}; wanted at most {most:,}: simplify its outlines")
     return height, width, shapes
 
 

@@ -226,7 +226,7 @@ def _fetched(cohort: str, settings: dict[str, Any], only_say: bool) -> bool:
     return there
 
 
-WORKFLOW = ("01", "02", "03", "04", "05", "06", "07", "08")  # the notebooks of a plain run, in order
+WORKFLOW = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "12")  # the notebooks of a plain run, in order
 BY_NAME = ("10", "11")  # run only when --only names them
 
 

@@ -136,6 +136,13 @@ class Settings(BaseModel):
     diversity_conditions: int = Field(100, ge=1, description="outlines the diversity is averaged over")
     inception_weights: str = Field("", description="the original FID weights, a local file (R26)")
 
+    # 12: utility
+    utility_pairs: int = Field(0, ge=0, le=100_000, description="synthetic pairs; 0: as many as real training patches")
+    utility_steps: int = Field(5000, ge=1, description="of each segmenter's training, the same for all")
+    utility_width: int = Field(16, ge=2, le=128, description="first width of the segmenter; 16: .49 M parameters")
+    utility_seeds: int = Field(3, ge=1, le=100, description="trainings of each arm (R31)")
+    utility_test: int = Field(0, ge=0, description="test patches of each subject, spread over it; 0: all")
+
     # 10, 11: benchmarks
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
     benchmark_height: int = Field(512, ge=32, le=4096, description="px")

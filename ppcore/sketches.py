@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from ppcore.labelme import read_labelme, size_remark
+from ppcore.labelme import LARGEST_PX, read_labelme, size_remark
 from ppcore.settings import DRAWINGS, StudyError, warn
 
-LARGEST_PX = 50_000_000  # of a picture, read from its header: decoded it takes some 400 MB
 LEAST_CONTRAST = 12 / 255  # between darkest and lightest, of the picture's range; less is paper, noise of JPEG and all
 # Width of the frame, of the shorter side, and the share of it that one tone must have. At .98, 93 % of simulated
 # sketches of real and phantom patches are read rightly in dark on light, at .75 only 61 %: tissue fills their frames.
@@ -110,9 +109,9 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             image = ImageOps.exif_transpose(image)  # a telephone held upright
     except StudyError:
         raise
-    except Image.DecompressionBombError as error:
-        raise StudyError(f"{path.name}: {error} Wanted at most {LARGEST_PX / 1e6:.0f} million px: save it "
-                         "smaller") from None
+    except Image.DecompressionBombError:  # nor does Pillow open it
+        raise StudyError(f"{path.name} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million px; wanted at most "
+                         f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller") from None
     except Exception as error:  # decoders raise many kinds on a broken file
         raise StudyError(f"{path.name} cannot be read ({error}): wanted a PNG, a JPEG or a Labelme .json; export it "
                          "again") from None

@@ -3,12 +3,13 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pytest
 import torch
 
-from ppcore.answer import MOST_VARIANTS, as_coarse, draw_fine, draw_images, open_models
+from ppcore.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, open_models
 from ppcore.drawings import reproduce, save
 from ppcore.masks import read_mask, write_mask
 from ppcore.patches import read_image
@@ -66,6 +67,26 @@ def test_ten_requests_at_once_are_answered_as_one_after_another(models):
         together = list(pool.map(lambda seed: draw_images(models, draw_fine(models, disc(), seed)), range(10)))
     np.testing.assert_array_equal(alone, [drawing.fine[0] for drawing in together])
     assert all(len(drawing.images) == 1 for drawing in together)
+
+
+def test_a_long_job_lets_an_answer_in(models, monkeypatch):
+    served, begun = [], Event()
+
+    def noted(generate):
+        def call(method, masks, seeds):
+            served.extend([type(method)] * len(masks))
+            begun.set()
+            return generate(method, masks, seeds)
+        return call
+
+    for kind in (Pix2Pix, Pix2PixHD):
+        monkeypatch.setattr(kind, "generate", noted(kind.generate))
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(draw_images, models, Drawing(disc(), disc(), 1, [disc()] * 200))
+        begun.wait()
+        draw_fine(models, disc(), 1)
+        job.result()
+    assert served.index(Pix2Pix) < 200
 
 
 @pytest.mark.parametrize("sketch, words", [
@@ -132,7 +153,7 @@ def test_a_folder_without_a_drawing_is_told(models, tmp_path, left):
     "../out", "..", ".", "", "a/b", "/tmp/a", "a\\b", ".hidden", "a\n", "a b", "ä", "a" * 81])
 def test_a_name_never_leaves_the_folder_of_drawings(models, tmp_path, name):
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(StudyError, match="is no name for a drawing"):
+    with pytest.raises(StudyError, match="is no name for a folder in drawings"):
         save(models, draw_fine(models, disc(), 1), name)
     assert sorted(tmp_path.rglob("*")) == before
 

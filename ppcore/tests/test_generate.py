@@ -45,8 +45,21 @@ def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(models, tmp_pat
     assert files_of(tmp_path / "broken") == files_of(tmp_path / "straight")
     alone = generate_pairs(models, outlines[2:], tmp_path / "alone", seed=3, variants=2)
     assert alone["fine_hash"].tolist() == index["fine_hash"].tolist()[4:]
-    with pytest.raises(StudyError, match="another seed, commit or other models"):
+    with pytest.raises(StudyError, match="another seed, number of variants, commit or other"):
         generate_pairs(models, outlines, tmp_path / "straight", seed=4, variants=2)
+    generate_pairs(models, outlines[:1], tmp_path / "straight", seed=4, anew=True)
+    assert len(list((tmp_path / "straight").rglob("*.png"))) == 2  # a coarse and a fine mask, nothing of the old set
+
+
+def test_an_outline_that_has_changed_is_made_again_and_a_stopped_set_has_no_index(models, tmp_path, monkeypatch):
+    generate_pairs(models, [Outline("a", disc()), Outline("b", disc())], tmp_path / "set", seed=1)
+    first, before = tmp_path / "set" / "coarse" / "a_0.png", files_of(tmp_path / "set")
+    rows = generate.growing_rows(models, [Outline("a", 1 - disc()), Outline("b", disc())], tmp_path / "set", 1)
+    next(rows)
+    rows.close()
+    assert np.array_equal(read_mask(first), 1 - disc()) and not (tmp_path / "set" / "index.csv").exists()
+    assert {name for name, found in files_of(tmp_path / "set").items() if before[name] != found} == {
+        "coarse/a_0.png", "fine/a_0.png", "rgb/a_0.webp"}
 
 
 def test_an_outline_without_tissue_is_left_out_and_said_so(models, tmp_path):

@@ -1,174 +1,21 @@
 """The drawing page as a person meets it: a real server, a real browser, and what arrives at the model."""
 
-import os
 import re
-import shutil
-import signal
 import socket
 import statistics
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ppcore.draw import BRUSH, pack, unpack
+from ppcore.draw_html import pack, unpack
 from ppcore.labelme import read_labelme
 from ppcore.masks import read_mask
 from ppcore.metrics.control import iou
-from ppcore.settings import REPOSITORY, StudyError, data_folder
+from ppcore.settings import StudyError
 from ppcore.tests.test_answer import H, W, disc, store_models
 from ppcore.tests.test_run import run_all
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_browser = pytest.mark.skipif(not CHROMIUM, reason="needs the system's own browser: apt-get install chromium")
-WAY = [(0.15, 0.3), (0.5, 0.7), (0.8, 0.35)]  # of a stroke, as shares of the surface's width and height
-TIMER = """() => {  // from letting go of the pen to the first new picture
-  window.times = [];
-  let since = null, before = null;
-  const source = () => document.querySelector("#shown img")?.src;
-  addEventListener("pointerup", (event) => {
-    if (event.target.tagName === "CANVAS") since = performance.now(), before = source();
-  }, true);
-  new MutationObserver(() => {
-    if (since !== null && source() && source() !== before) window.times.push(performance.now() - since), since = null;
-  }).observe(document.querySelector("#shown"), {subtree: true, childList: true, attributes: true});
-}"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The page on models of no training, in an empty study; its address and its folder of drawings."""
-    home = tmp_path_factory.mktemp("page")
-    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as free:
-        patch.setenv("PRIORPATH_HOME", str(home))
-        store_models()
-        drawings, port = data_folder("smoke", "PHANTOM") / "drawings", free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ppcore.run", "draw", "--profile", "smoke", "--port", str(port)], cwd=REPOSITORY,
-        env={**os.environ, "PRIORPATH_HOME": str(home), "GRADIO_TEMP_DIR": str(home / "cache")}, text=True,
-        stdout=subprocess.PIPE)
-    assert "draw at" in process.stdout.readline()
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        with socket.socket() as probe:
-            if not probe.connect_ex(("127.0.0.1", port)):
-                break
-        time.sleep(0.1)
-    yield address, drawings
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) in (0, 130)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        root = hasattr(os, "geteuid") and os.geteuid() == 0  # whose Chromium starts only without its sandbox
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] * root)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A visit to the page in a window of its own. outside: what it asked of other machines. errors: its scripts'."""
-
-    def __init__(self, browser, server, width: int = 1280, height: int = 900, **how) -> None:
-        self.address, self.drawings = server
-        self.page = browser.new_context(viewport={"width": width, "height": height}, **how).new_page()
-        self.outside, self.errors = [], []
-        self.page.on("request", lambda request: self.outside.append(request.url)
-                     if not request.url.startswith((self.address, "data:", "blob:")) else None)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(self.address)
-        self.page.wait_for_selector("[data-is=undo]:disabled", state="attached")  # the surface's script has run
-        seen: list = []
-        while len(seen) < 4 or seen[-4:] != [seen[-1]] * 4:  # a loaded machine lays the page out late, and all moves
-            self.page.wait_for_timeout(100)
-            seen.append(self.page.locator("canvas").bounding_box())
-        self.page.evaluate(TIMER)
-
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        """Of the window, for a share of the surface; whole px, as a mouse has them."""
-        box = self.page.locator("canvas").bounding_box()
-        return round(box["x"] + x * box["width"]), round(box["y"] + y * box["height"])
-
-    def expected(self, way: list, brush: float = BRUSH) -> np.ndarray:
-        """The pixels whose centre lies within half a brush of the way."""
-        box = self.page.locator("canvas").bounding_box()
-        points = (np.array([self.place(*place) for place in way]) - (box["x"], box["y"])) * W / box["width"]
-        centres = np.stack(np.meshgrid(np.arange(W) + 0.5, np.arange(H) + 0.5), axis=-1)
-        mask = np.zeros((H, W), bool)
-        for a, b in zip(points[:-1], points[1:]):
-            t = np.clip((centres - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
-            mask |= np.linalg.norm(centres - a - t[..., None] * (b - a), axis=-1) <= brush / 2
-        return mask.astype(np.uint8)
-
-    def answered(self, action) -> None:
-        """Do something, and wait until its answer is whole. A new answer takes the mark away."""
-        self.page.evaluate("() => document.querySelector('#shown .answers, #shown .note').dataset.old = 1")
-        action()
-        self.page.wait_for_function("() => !document.querySelector('#shown [data-old], #shown .waiting')")
-
-    def mouse(self, way: list) -> None:
-        def draw() -> None:
-            self.page.mouse.move(*self.place(*way[0]))
-            self.page.mouse.down()
-            for place in way[1:]:
-                self.page.mouse.move(*self.place(*place))
-            self.page.mouse.up()
-
-        self.answered(draw)
-
-    def finger(self, way: list) -> None:
-        session = self.page.context.new_cdp_session(self.page)
-
-        def draw() -> None:
-            for n, place in enumerate(way):
-                x, y = self.place(*place)
-                session.send("Input.dispatchTouchEvent", {"type": "touchMove" if n else "touchStart",
-                                                          "touchPoints": [{"x": x, "y": y}]})
-                self.page.evaluate("() => new Promise(requestAnimationFrame)")  # one touch a frame
-            session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-
-        self.answered(draw)
-
-    def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name, exact=True).click()
-
-    def said(self) -> str:
-        return self.page.locator("#shown").inner_text()
-
-    def save(self, name: str) -> str:
-        """What the page says to a name."""
-        self.page.evaluate("() => document.querySelector('#stored .note')?.replaceChildren()")
-        self.page.get_by_placeholder("name of the drawing").fill(name)
-        self.press("Save")
-        self.page.wait_for_function("() => document.querySelector('#stored .note')?.innerText")
-        return self.page.locator("#stored").inner_text()
-
-    def drawn(self, name: str) -> np.ndarray:
-        """The mask that the model was given, as stored under a new name."""
-        assert "Saved in" in self.save(name)
-        return read_mask(self.drawings / name / "coarse.png")
-
-
-@pytest.fixture
-def visit(browser, server):
-    visits = []
-
-    def start(**how) -> Visit:
-        visits.append(Visit(browser, server, **how))
-        return visits[-1]
-
-    yield start
-    for each in visits:
-        each.page.context.close()
-        assert not each.outside and not each.errors
+from ppcore.tests.visit import WAY, needs_browser
 
 
 @needs_browser
@@ -220,7 +67,7 @@ def test_what_is_saved_is_made_again_bit_for_bit_and_a_bad_name_is_refused(visit
     fine = f"{here.expected(WAY).mean():.1%}"
     assert here.said().count(f"tissue, asked for {fine}") == 2
     before = sorted(here.drawings.parent.rglob("*"))
-    assert "is no name for a drawing" in here.save("../../out")
+    assert "is no name for a folder in drawings" in here.save("../../out")
     assert sorted(here.drawings.parent.rglob("*")) == before
     assert "Saved in" in here.save("kept") and "take another name" in here.save("kept")
     outlined, _ = read_labelme(here.drawings / "kept" / "sketch.json", H, W)  # what Labelme opens

@@ -158,8 +158,9 @@ def test_a_labelme_bitmap_lies_in_its_box(tmp_path):
 def test_what_is_written_for_labelme_comes_back_pixel_by_pixel(tmp_path):
     field = cv2.GaussianBlur(np.random.default_rng(3).random(SHAPE).astype(np.float32), (0, 0), 1.2)
     mask = (field > np.median(field)).astype(np.uint8)  # islands in holes in islands, single px, the frame
-    write_labelme(tmp_path / "a.json", mask, tolerance=0)
-    assert np.array_equal(read_labelme(tmp_path / "a.json", *SHAPE)[0], mask)
+    for tolerance in (0, 0.24):
+        write_labelme(tmp_path / "a.json", mask, tolerance)
+        assert np.array_equal(read_labelme(tmp_path / "a.json", *SHAPE)[0], mask)
     smooth = (cv2.GaussianBlur(field, (0, 0), 6) > np.median(field)).astype(np.uint8)
     write_labelme(tmp_path / "a.json", smooth)
     assert iou(read_labelme(tmp_path / "a.json", *SHAPE)[0], smooth) > 0.99
@@ -214,6 +215,24 @@ def test_sizes_of_labelme_are_checked(tmp_path):
             read_labelme(labelme(tmp_path / "a.json", [], height=size), *SHAPE)
     with pytest.raises(StudyError, match="points; wanted at most"):
         read_labelme(labelme(tmp_path / "a.json", [{"points": [[1, 1]] * (MOST_POINTS + 1)}]), *SHAPE)
+    with pytest.raises(StudyError, match="10,001 shapes; wanted at most 10,000"):
+        read_labelme(labelme(tmp_path / "a.json", [{"points": []}] * 10_001), *SHAPE)
+
+
+def test_a_labelme_file_that_would_fill_the_memory_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr(json, "loads", lambda text: pytest.fail("parsed"))
+    (tmp_path / "a.json").write_text("[" + "{}," * 1_000_000 + "{}]")
+    with pytest.raises(StudyError, match="holds 2,000,002 values; wanted at most 1,200,000"):
+        read_labelme(tmp_path / "a.json", *SHAPE)
+
+
+def test_bitmaps_of_labelme_are_added_up_before_they_are_decoded(tmp_path):
+    stored = io.BytesIO()
+    Image.new("1", (6000, 5000)).save(stored, "PNG")
+    bitmap = {"shape_type": "mask", "points": [[0, 0], [5999, 4999]],
+              "mask": base64.b64encode(stored.getvalue()).decode()}
+    with pytest.raises(StudyError, match="shape 2 of 2 brings its bitmaps to 60 million px; wanted at most 50"):
+        read_labelme(labelme(tmp_path / "a.json", [bitmap] * 2, 5000, 6000), *SHAPE)
 
 
 def test_a_picture_cut_short_is_refused(tmp_path):
