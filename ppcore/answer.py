@@ -7,6 +7,7 @@ from threading import Lock
 import numpy as np
 import torch
 
+from ppcore.canvas import fill_image, fill_mask
 from ppcore.cohorts import EMBEDDED, TCGA
 from ppcore.files import hash_file
 from ppcore.masks import read_mask
@@ -105,11 +106,8 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
 
     Raises `StudyError` as `as_coarse` does, and for a seed or a number out of range.
     """
-    if not 0 <= seed < 2**31 or not 1 <= variants <= MOST_VARIANTS:
-        raise StudyError(f"seed {seed}, variants {variants}: wanted a seed from 0 to {2**31 - 1} and 1 to "
-                         f"{MOST_VARIANTS} variants")
+    seeds = _seeds(seed, variants)
     coarse = as_coarse(sketch, models.height, models.width)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(variants)]
     fine = [to_mask(_generate(models, models.pix2pix, coarse, own)) for own in seeds]
     return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, fine)
 
@@ -120,6 +118,29 @@ def draw_images(models: Models, drawing: Drawing) -> Drawing:
         return drawing
     images = [to_image(_generate(models, models.pix2pixhd, mask, 0)) for mask in drawing.fine]  # no noise, so any seed
     return replace(drawing, images=images)
+
+
+def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0) -> Drawing:
+    """Variant number `variant`, from 0 on, of a sketch (H, W) in [0, 1] of any size, and its image, by windows.
+
+    The canvas keeps the sketch's size (`ppcore.canvas`). One variant a call, as it may be large. It depends on the seed
+    and its number alone, and is not what `draw_fine` makes of a sketch of a patch's size, whose noise has no place.
+    Raises `StudyError` as `draw_fine` does.
+    """
+    own = _seeds(seed, variant + 1)[-1]
+    coarse, window = as_coarse(sketch, *sketch.shape[:2]), (models.height, models.width)
+    with _one_at_a_time:
+        torch.set_num_threads(models.made_with["threads"])
+        fine = fill_mask(models.pix2pix, coarse, window, own)
+        images = [fill_image(models.pix2pixhd, fine, window)] if models.pix2pixhd else []
+    return Drawing(coarse, coarse, seed, [fine], images)
+
+
+def _seeds(seed: int, variants: int) -> list[int]:
+    if not 0 <= seed < 2**31 or not 1 <= variants <= MOST_VARIANTS:
+        raise StudyError(f"seed {seed}, variants {variants}: wanted a seed from 0 to {2**31 - 1} and 1 to "
+                         f"{MOST_VARIANTS} variants")
+    return [int(s) for s in np.random.SeedSequence(seed).generate_state(variants)]
 
 
 def _generate(models: Models, method: Pix2Pix | Pix2PixHD, mask: np.ndarray, seed: int) -> torch.Tensor:

@@ -383,6 +383,22 @@ def slides_speed(table: pd.DataFrame, cost: pd.DataFrame) -> Figure:
     return figure
 
 
+def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 192) -> Figure:
+    """The same square of several masks (H, W) in {0, 1}, by name; ticks at its frame stand where windows end.
+
+    row, column: of the seams, px, in the middle of the square of `side` px.
+    """
+    figure, axes = plt.subplots(1, len(masks), figsize=(11, 11 / len(masks) + 0.3), squeeze=False)
+    top, left = row - side // 2, column - side // 2
+    for axis, (name, mask) in zip(axes[0], masks.items()):
+        axis.imshow(mask_picture(mask[top:top + side, left:left + side]), interpolation="nearest",
+                    extent=(left, left + side, top + side, top))
+        axis.set(xticks=[column], yticks=[row], title=name)
+        axis.tick_params(color=COLOURS["DEPAS"], length=9, width=2.5, right=True, labelleft=axis is axes[0, 0])
+        axis.spines[:].set(visible=True, color="0.8", linewidth=0.6)
+    return figure
+
+
 def save_picture(picture: np.ndarray, path: str | Path) -> None:
     """Store an RGB picture (H, W, 3) uint8 as PNG, pixel by pixel, atomically."""
     with atomic(path) as temporary:

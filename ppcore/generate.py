@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ppcore.answer import Models, as_coarse, draw_fine, draw_images
+from ppcore.answer import Drawing, Models, as_coarse, draw_canvas, draw_fine, draw_images
 from ppcore.clusters import spread_exemplars
 from ppcore.files import hash_file, write_text
 from ppcore.masks import read_mask, write_mask
@@ -32,16 +32,21 @@ INDEX = ("pair", "outline", "kind", "variant", "seed", "asked", "obtained", "coa
 
 @dataclass(frozen=True)
 class Outline:
-    """What is asked for: mask (H, W) in {0, 1}; kind: of notebook 03, 0 for a sketch."""
+    """What is asked for: mask (H, W) in {0, 1}, of a patch's size or a canvas; kind: of notebook 03, 0 for a sketch."""
 
     name: str
     mask: np.ndarray
     kind: int = 0
 
 
-def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto") -> list[Outline]:
-    """The drawings of a folder (`ppcore.sketches.load_sketches`). Raises `StudyError` where there is none."""
-    found = [Outline(name, mask) for name, mask, _ in load_sketches(folder, models.height, models.width, tissue)]
+def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto",
+                  canvas: tuple[int, int] | None = None) -> list[Outline]:
+    """The drawings of a folder (`ppcore.sketches.load_sketches`), stretched to a patch, or to a `canvas` (H, W).
+
+    Raises `StudyError` where there is none.
+    """
+    height, width = canvas or (models.height, models.width)
+    found = [Outline(name, mask) for name, mask, _ in load_sketches(folder, height, width, tissue)]
     if not found:
         raise StudyError(f"{folder} holds no drawing that can be used: wanted pictures, Labelme files or saved drawings")
     return found
@@ -75,10 +80,11 @@ def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, 
                    anew: bool = False) -> pd.DataFrame:
     """Store `variants` pairs of each outline as <name>_<variant>; returns the index.
 
-    A pair depends on its outline, the seed and the models alone, not on the others. What an interrupted call has stored
-    is kept and not made again, unless its outline is another now. Raises `StudyError` for a folder with anything that
-    these models and this seed did not make, which `anew` removes instead, and where no outline has tissue; single empty
-    ones are warned of and left out.
+    An outline of another size than a patch is a canvas that windows fill (`ppcore.answer.draw_canvas`). A pair depends
+    on its outline, the seed and the models alone, not on the others. What an interrupted call has stored is kept and
+    not made again, unless its outline is another now. Raises `StudyError` for a folder with anything that these models
+    and this seed did not make, which `anew` removes instead, and where no outline has tissue; single empty ones are
+    warned of and left out.
     """
     rows = []
     for rows in tqdm(growing_rows(models, outlines, folder, seed, variants, anew), total=len(outlines),
@@ -91,12 +97,13 @@ def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, se
                  variants: int = 1, anew: bool = False) -> Iterator[list[tuple]]:
     """`generate_pairs` outline by outline: yields the rows of the index so far; it is stored after the last outline."""
     folder = Path(folder)
-    made_with = json.dumps(models.made_with | {"seed": seed, "variants": variants}, indent=1) + "\n"
+    sizes = sorted({outline.mask.shape for outline in outlines})
+    made_with = json.dumps(models.made_with | {"seed": seed, "variants": variants, "sizes": sizes}, indent=1) + "\n"
     record = folder / "made_with.json"
     if folder.exists() and any(folder.iterdir()) and (not record.exists() or record.read_text() != made_with):
         if not anew:
-            raise StudyError(f"{folder} holds what another seed, number of variants, commit or other models made: give "
-                             "another folder")
+            raise StudyError(f"{folder} holds what another seed, number of variants, commit or other models made, or "
+                             "pairs of another size: give another folder")
         shutil.rmtree(folder)
     write_text(record, made_with)
     (folder / "index.csv").unlink(missing_ok=True)  # of fewer outlines, before
@@ -121,16 +128,24 @@ def _stored(models: Models, outline: Outline, folder: Path, seed: int, names: li
     """Paths of the three files of each name, which are made where one is missing or was made of another outline."""
     paths = [(folder / "coarse" / f"{name}.png", folder / "fine" / f"{name}.png", folder / "rgb" / f"{name}.webp")
              for name in names]
-    wanted = [path for three in paths for path in three[:3 if models.pix2pixhd else 2]]
-    asked = as_coarse(outline.mask, models.height, models.width)
-    if not all(path.exists() for path in wanted) or any(np.any(read_mask(coarse) != asked) for coarse, _, _ in paths):
-        drawing = draw_images(models, draw_fine(models, outline.mask, seed, len(names)))
-        for number, (coarse, fine, rgb) in enumerate(paths):
-            write_mask(coarse, drawing.coarse)
-            write_mask(fine, drawing.fine[number])
-            if drawing.images:
-                write_image(rgb, drawing.images[number])
+    asked = as_coarse(outline.mask, *outline.mask.shape)
+    missing = [number for number, (coarse, *others) in enumerate(paths)
+               if not all(path.exists() for path in (coarse, *others[:2 if models.pix2pixhd else 1]))
+               or not np.array_equal(read_mask(coarse), asked)]
+    if outline.mask.shape != (models.height, models.width):
+        for number in missing:
+            _store(draw_canvas(models, outline.mask, seed, number), paths[number:number + 1])
+    elif missing:
+        _store(draw_images(models, draw_fine(models, outline.mask, seed, len(names))), paths)
     return paths
+
+
+def _store(drawing: Drawing, paths: list[tuple[Path, Path, Path]]) -> None:
+    for number, (coarse, fine, rgb) in enumerate(paths):
+        write_mask(coarse, drawing.coarse)
+        write_mask(fine, drawing.fine[number])
+        if drawing.images:
+            write_image(rgb, drawing.images[number])
 
 
 def _own_seed(seed: int, name: str) -> int:

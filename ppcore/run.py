@@ -32,6 +32,8 @@ commands:
   ./run_all.sh generate --to DIR [--count N] [--sketches DIR] [--variants N] [--seed N]
                                           a paired data set (coarse, fine, image) by a cohort's trained models, from
                                           the kinds of mask it holds, or from sketches
+  ./run_all.sh generate --to DIR --sketches DIR --canvas HEIGHTxWIDTH
+                                          the same at any size, 4096x4096 say, filled by overlapping windows
 
 examples:
   ./run_all.sh                                                   the demo, on the embedded cohort
@@ -108,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--to", metavar="DIR", help="folder of the new set; what an interrupted run left there goes on")
     pairs.add_argument("--count", type=int, default=100, metavar="N", help="outlines, as many of each kind (default: 100)")
     pairs.add_argument("--sketches", metavar="DIR", help="take the drawings of this folder instead")
+    pairs.add_argument("--canvas", metavar="HEIGHTxWIDTH", help="stretch them to this size, px, instead of a patch's")
     pairs.add_argument("--variants", type=int, default=1, metavar="N", help="pairs of each outline, 1 to 8 (default: 1)")
     pairs.add_argument("--seed", type=int, default=1, metavar="N", help="of the noise (default: 1)")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and why")
@@ -398,12 +401,30 @@ def generate(options: argparse.Namespace) -> int:
     if not options.to or len(options.cohort) > 1 or options.parameters or options.count < 1:
         raise StudyError("generate: wanted --to DIR, one --cohort, a --count of 1 or more and no -p, as in\n"
                          "  ./run_all.sh generate --cohort PHANTOM --to pairs --count 100")
+    canvas = _canvas_size(options.canvas, options.sketches) if options.canvas else None
     models = open_models(options.profile, options.cohort[0])
-    outlines = from_sketches(models, options.sketches) if options.sketches else from_kinds(models, options.count,
-                                                                                          options.seed)
+    if options.sketches:
+        outlines = from_sketches(models, options.sketches, canvas=canvas)
+    else:
+        outlines = from_kinds(models, options.count, options.seed)
     index = generate_pairs(models, outlines, options.to, options.seed, options.variants)
     print(f"{len(index)} pairs of {index['outline'].nunique()} outlines in {options.to}")
     return 0
+
+
+LARGEST_SIDE = 16383  # px, of a WebP image
+
+
+def _canvas_size(text: str, sketches: str | None) -> tuple[int, int]:
+    from ppcore.settings import StudyError
+    from ppcore.sketches import LARGEST_PX
+
+    sides = re.fullmatch(r"(\d+)x(\d+)", text)
+    height, width = map(int, sides.groups()) if sides else (0, 0)
+    if not sketches or not 0 < height * width <= LARGEST_PX or max(height, width) > LARGEST_SIDE:
+        raise StudyError(f"--canvas {text}: wanted HEIGHTxWIDTH, as in 4096x4096, with --sketches DIR; at most "
+                         f"{LARGEST_PX / 1e6:.0f} million px, and {LARGEST_SIDE} a side")
+    return height, width
 
 
 def run_tests() -> int:

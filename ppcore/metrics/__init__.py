@@ -7,6 +7,7 @@
     control        does the output keep to the outline?              IoU, boundary F1, diversity
     table          how does each method score?                       all of it as tidy rows; Table 2
     paper          what did the paper report?                        its Table 2, beside ours
+    seams          do the windows of a filled canvas show?           edges across and beside their ends, permutation
 
 `frechet` alone takes the generated set first, as torch-fidelity does.
 """
