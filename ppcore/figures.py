@@ -37,10 +37,12 @@ def use_style() -> None:
         "axes.spines.right": False, "axes.titlesize": "medium", "legend.frameon": False})
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Store a figure as PNG, atomically; the bytes depend on the picture alone."""
-    with atomic(path) as temporary:
-        figure.savefig(temporary, metadata={"Software": None})
+def save(figure: Figure, path: str | Path, pdf: bool = False) -> None:
+    """Store a figure as PNG, atomically; the bytes depend on the picture alone. pdf: and as PDF beside it, undated."""
+    formats = {".png": {"Software": None}} | ({".pdf": {"CreationDate": None}} if pdf else {})
+    for suffix, metadata in formats.items():
+        with atomic(Path(path).with_suffix(suffix)) as temporary:
+            figure.savefig(temporary, metadata=metadata)
 
 
 def mask_picture(mask: np.ndarray) -> np.ndarray:

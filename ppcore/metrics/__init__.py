@@ -4,11 +4,13 @@
     morphometry    do they have the shapes of real ones?             27 descriptors, MMD, Wasserstein-1
     frechet        does Inception-v3 see them alike?                 FID, KID
     coverage       are all kinds of real mask there?                 density, coverage, occupancy of cells
+    cells          do they hold in every region of masks' space?     MMD by cell of a t-SNE grid and of K-means
     copying        are they copies of training masks?                nearest-train ratio, C_T
     control        does the output keep to the outline?              IoU, boundary F1, tissue fraction, diversity
     image          do the images have real colours and detail?       10 descriptors
     seams          do the windows of a filled canvas show?           edges across and beside their ends, permutation
 
-`sets` holds the masks that are compared, `rows` makes metrics.csv of it all, `table` makes Table 2 of that.
+`sets` holds the masks that are compared, `rows` makes metrics.csv of it all, `table` makes Table 2 of that, and
+`paper` holds the paper's own.
 `frechet` alone takes the generated set first, as torch-fidelity does.
 """

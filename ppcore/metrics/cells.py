@@ -1,0 +1,128 @@
+"""Does similarity hold everywhere in the space of masks, or only on average?
+
+Figure 3 of the paper divides a t-SNE of real and synthetic masks into 3 x 3 cells and compares them cell by cell (section
+3.2; reading R28). So does this, and it does the same in K-means cells of the REAL masks, because extents and distances
+of a t-SNE mean nothing. The paper compares Inception features; here they are the 27 descriptors of each mask (R27).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import cdist
+from sklearn.manifold import TSNE
+
+from ppcore.clusters import cluster, one_thread
+from ppcore.metrics.frechet import fid_kid
+from ppcore.metrics.morphometry import gaussian_kernel, in_real_units
+from ppcore.metrics.table import NO_WEIGHTS
+
+SIDE = 3  # cells a side of the grid (Figure 3), and SIDE * SIDE cells of K-means
+LEAST = 5  # masks a side that a cell needs for a number
+LEAST_FID = 100  # likewise for FID, which is biased upwards and noisy below thousands of masks
+FAR = 10.0  # real sd at which a descriptor is cut off: a collapsed set would squeeze all others into one dot
+NO_SAMPLE, TOO_FEW, NO_REAL = "no sample", "too few", "no real"  # what stands where there is no number
+WORDS = (NO_SAMPLE, TOO_FEW, NO_REAL)
+GRID_CELLS = tuple(f"{row}{column}" for row in "ABC" for column in "123")  # A1: upper left, C3: lower right
+
+
+@one_thread
+def embed(names: Mapping[str, Sequence[str]], descriptors: Mapping[str, np.ndarray], seed: int) -> pd.DataFrame:
+    """Place all masks in one plane and in cells: columns method, patch, x, y, grid, kmeans, a row a mask.
+
+    descriptors: (N, D) of `describe_all` for "real" and each method. names: N names for each.
+    x, y: t-SNE (van der Maaten and Hinton 2008) of all sets together, one fit, in units of the real sd, cut off at FAR;
+    perplexity 30, or a third of the masks where they are few. grid: cell of GRID_CELLS, thirds of the plane's extent.
+    kmeans: "1" to "9" from little tissue to much, the nearest of nine centres of the real masks (fewer where there are
+    too few real masks). The same seed gives the same numbers on one machine; a t-SNE on another may be turned over.
+    Raises ValueError for no "real" or unequal lengths; `StudyError` for fewer than three different real masks.
+    """
+    if "real" not in descriptors:
+        raise ValueError(f"descriptors of {', '.join(descriptors)}: wanted 'real' among them")
+    for method, values in descriptors.items():
+        if len(names[method]) != len(values):
+            raise ValueError(f"{method}: {len(names[method])} names for {len(values)} masks, wanted one a mask")
+    real = in_real_units(descriptors["real"], descriptors["real"])[0].clip(-FAR, FAR)
+    scaled = np.concatenate([in_real_units(descriptors["real"], values)[1] for values in descriptors.values()])
+    scaled = scaled.clip(-FAR, FAR)
+    perplexity = min(30.0, (len(scaled) - 1) / 3)
+    x, y = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(scaled).astype(np.float64).T
+    kinds = min(SIDE * SIDE, max(2, len(np.unique(real, axis=0)) - 1))
+    _, centres = cluster(real, kinds, seed, by=descriptors["real"][:, 0])
+    column, row = (np.searchsorted(grid_lines(values)[1:-1], values, side="right") for values in (x, y))
+    return pd.DataFrame({
+        "method": np.repeat(list(descriptors), [len(values) for values in descriptors.values()]),
+        "patch": [name for method in descriptors for name in names[method]],
+        "x": x, "y": y, "grid": [f"{'CBA'[r]}{c + 1}" for r, c in zip(row, column)],
+        "kmeans": (cdist(scaled, centres).argmin(axis=1) + 1).astype(str)})
+
+
+def grid_lines(values: np.ndarray) -> np.ndarray:
+    """The SIDE + 1 lines that divide the extent of `values` (N,) into cells of one width, ends included."""
+    return np.linspace(np.min(values), np.max(values), SIDE + 1)
+
+
+def cell_table(places: pd.DataFrame, descriptors: Mapping[str, np.ndarray], seed: int,
+               masks: Mapping[str, Sequence[np.ndarray]] | None = None, weights=None) -> pd.DataFrame:
+    """How like the real masks of its cell each method's are: columns space, cell, method, n_real, n, mmd2, fid.
+
+    places: as `embed` returns for these descriptors. space: "grid" or "kmeans". n_real, n: masks in the cell.
+    mmd2: unbiased (`ppcore.metrics.morphometry.mmd`), in one ruler for all cells, that of all real masks, so that a cell
+    can be held against another and against the number over all masks; about 0, of either sign, where the two are alike.
+    A word stands for it where the cell holds no real mask (NO_REAL), none of the method's (NO_SAMPLE), or fewer than
+    LEAST of either (TOO_FEW). fid: where `weights` is the Inception weights file, and `masks` are given, in cells with
+    LEAST_FID masks of either; else the word that says why not (reading R26).
+    """
+    rows = []
+    spaces = {"grid": GRID_CELLS, "kmeans": sorted(places["kmeans"].unique(), key=int)}
+    real = places[places["method"] == "real"].reset_index(drop=True)
+    for method in (name for name in descriptors if name != "real"):
+        own = places[places["method"] == method].reset_index(drop=True)
+        kernel = gaussian_kernel(descriptors["real"], descriptors[method])
+        for space, cells in spaces.items():
+            for cell in cells:
+                a, b = (np.flatnonzero(table[space] == cell) for table in (real, own))
+                few = TOO_FEW if min(len(a), len(b)) < LEAST else ""
+                word = NO_REAL if not len(a) else NO_SAMPLE if not len(b) else few
+                rows.append({"space": space, "cell": cell, "method": method, "n_real": len(a), "n": len(b),
+                             "mmd2": word or f"{_mmd2(kernel, a, b + len(real)):.6g}",
+                             "fid": word or _fid(masks, method, a, b, weights, seed)})
+    return pd.DataFrame(rows)
+
+
+def _mmd2(kernel: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    """Unbiased squared MMD of the rows a and b of a kernel matrix with diagonal 0 (Gretton et al. 2012, eq. 3)."""
+    within = [kernel[np.ix_(i, i)].sum() / (len(i) * (len(i) - 1)) for i in (a, b)]
+    return sum(within) - 2 * kernel[np.ix_(a, b)].mean()
+
+
+def _fid(masks, method: str, a: np.ndarray, b: np.ndarray, weights, seed: int) -> str:
+    if weights is None or masks is None:
+        return NO_WEIGHTS
+    if min(len(a), len(b)) < LEAST_FID:
+        return TOO_FEW
+    return f"{fid_kid([masks[method][i] for i in b], [masks['real'][i] for i in a], weights, seed=seed)['fid']:.6g}"
+
+
+def numbers(values: pd.Series) -> pd.Series:
+    """A column of a stored table as numbers, nan where a word stands."""
+    return pd.to_numeric(values, errors="coerce")
+
+
+def cell_means(cells: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the cells that have a number (Figure 3c): columns space, method, mean, cells, of, no_sample.
+
+    cells: `cell_table`'s, or read from its file. of: cells with LEAST real masks or more, the most that a method can be
+    compared in. no_sample: how many of those hold none of the method's masks. A method that leaves cells out is
+    averaged over the rest alone, so read the mean beside `cells` of `of`.
+    """
+    counts = cells["n_real"] >= LEAST
+    table = cells.assign(value=numbers(cells["mmd2"]), counts=counts, empty=counts & (cells["n"] == 0))
+    groups = table.groupby(["space", "method"], sort=False)
+    return groups.agg(mean=("value", "mean"), cells=("value", "count"), of=("counts", "sum"),
+                      no_sample=("empty", "sum")).reset_index()
+
+
+def read_cells(path) -> pd.DataFrame:
+    """Read cells.csv: words and numbers as they are written, counts as numbers."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False).astype({"n_real": int, "n": int})
