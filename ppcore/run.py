@@ -32,7 +32,7 @@ commands:
   ./run_all.sh generate --to DIR [--count N] [--sketches DIR] [--variants N] [--seed N]
                                           a paired data set (coarse, fine, image) by a cohort's trained models, from
                                           the kinds of mask it holds, or from sketches
-  ./run_all.sh generate --to DIR --sketches DIR --canvas HEIGHTxWIDTH
+  ./run_all.sh generate --to DIR --sketches DIR [--tone dark|light] [--canvas HEIGHTxWIDTH]
                                           the same at any size, 4096x4096 say, filled by overlapping windows
 
 examples:
@@ -110,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--to", metavar="DIR", help="folder of the new set; what an interrupted run left there goes on")
     pairs.add_argument("--count", type=int, default=100, metavar="N", help="outlines, as many of each kind (default: 100)")
     pairs.add_argument("--sketches", metavar="DIR", help="take the drawings of this folder instead")
+    pairs.add_argument("--tone", choices=("auto", "dark", "light"), default="auto",
+                       help="which tone of a drawn picture is tissue; light, for masks that the study stored")
     pairs.add_argument("--canvas", metavar="HEIGHTxWIDTH", help="stretch them to this size, px, instead of a patch's")
     pairs.add_argument("--variants", type=int, default=1, metavar="N", help="pairs of each outline, 1 to 8 (default: 1)")
     pairs.add_argument("--seed", type=int, default=1, metavar="N", help="of the noise (default: 1)")
@@ -404,7 +406,7 @@ def generate(options: argparse.Namespace) -> int:
     canvas = _canvas_size(options.canvas, options.sketches) if options.canvas else None
     models = open_models(options.profile, options.cohort[0])
     if options.sketches:
-        outlines = from_sketches(models, options.sketches, canvas=canvas)
+        outlines = from_sketches(models, options.sketches, options.tone, canvas)
     else:
         outlines = from_kinds(models, options.count, options.seed)
     index = generate_pairs(models, outlines, options.to, options.seed, options.variants)

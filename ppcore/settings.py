@@ -136,6 +136,9 @@ class Settings(BaseModel):
     diversity_conditions: int = Field(100, ge=1, description="outlines the diversity is averaged over")
     inception_weights: str = Field("", description="the original FID weights, a local file (R26)")
 
+    # 09: drawing
+    canvas: int = Field(5, ge=3, le=64, description="patches a side of the canvas whose seams are measured")
+
     # 12: utility
     utility_pairs: int = Field(0, ge=0, le=100_000, description="synthetic pairs; 0: as many as real training patches")
     utility_steps: int = Field(5000, ge=1, description="of each segmenter's training, the same for all")
