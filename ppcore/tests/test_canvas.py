@@ -306,6 +306,9 @@ def test_the_command_fills_drawings_at_the_size_asked_and_goes_on_where_it_stopp
     assert main(command) == 0
     assert files_of(home / "set") == before and (home / "set" / "fine" / "mine_0.png").stat().st_mtime_ns == kept
     assert main([*command, "--canvas", "90x151"]) == 2  # would mix two sizes
+    assert main([*command, "--tone", "dark", "--to", str(home / "inverse")]) == 0  # the disc is light
+    inverse = read_mask(home / "inverse" / "coarse" / "mine_0.png")
+    assert (inverse != read_mask(home / "set" / "coarse" / "mine_0.png")).mean() > 0.99  # but for ties
 
 
 @pytest.mark.parametrize("canvas", ["4096", "0x64", "64x64x64", "-1x64", "9000x9000", "100x20000", "64 x 64"])
