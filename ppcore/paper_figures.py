@@ -44,7 +44,7 @@ def use_print_style() -> None:
     plt.rcParams.update({"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7,
                          "ytick.labelsize": 7, "legend.fontsize": 7, "axes.linewidth": 0.7, "xtick.major.width": 0.7,
                          "ytick.major.width": 0.7, "xtick.major.size": 3, "ytick.major.size": 3, "hatch.linewidth": 0.5,
-                         "figure.dpi": 110, "savefig.dpi": 150, "pdf.fonttype": 42})
+                         "figure.dpi": 90, "savefig.dpi": 150, "pdf.fonttype": 42})
 
 
 def store(figure: Figure, folder: Path, name: str) -> None:
