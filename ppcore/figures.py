@@ -438,3 +438,34 @@ def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
     order = sorted(handles, key=lambda label: "threshold" in label)
     figure.legend([handles[label] for label in order], order, loc="outside lower center", ncols=3)
     return figure
+
+
+def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], titles: dict[str, str],
+                 others: pd.DataFrame) -> Figure:
+    """A panel a metric of `titles`: each training's score with its interval over subjects; the band is where one more
+    seed would lie; in the last row other methods.
+
+    table: columns training, name, metric, value, low, high; trainings of the first name are the study's own. others: index method,
+    a column a metric, nan where a method has none.
+    """
+    trainings = table["training"].unique()[::-1]
+    own = table["name"].iloc[0]
+    figure, axes = plt.subplots(1, len(titles), figsize=(11, 1.9 + 0.3 * len(trainings)), sharey=True)
+    for axis, (metric, title) in zip(axes, titles.items()):
+        axis.axvspan(*bands[metric], color=COLOURS["pix2pix"], alpha=0.13, linewidth=0)
+        rows = table[table["metric"] == metric].set_index("training").loc[trainings]
+        for place, row in enumerate(rows.itertuples()):
+            colour = COLOURS["pix2pix" if row.name == own else "real"]
+            axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.5)
+            axis.plot(row.value, place, "o" if row.name == own else "s", color=colour, markersize=6)
+        for method, value in others[metric].dropna().items():
+            axis.plot(value, -1, "D", color=COLOURS[method], markersize=7, markeredgecolor="white", clip_on=False,
+                      label=method)
+        axis.axhline(-0.5, color="0.8", linewidth=0.8)
+        ends = pd.concat([rows["value"], rows["low"], rows["high"], others[metric]])
+        axis.set(title=title, xlim=(ends.min() - 0.06 * np.ptp(ends.dropna()), ends.max() + 0.06 * np.ptp(ends.dropna())), ylim=(-1.5, len(trainings) - 0.5))
+        axis.set_yticks([-1, *range(len(trainings))], ["other methods", *trainings])
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
+    band = Patch(color=COLOURS["pix2pix"], alpha=0.13, linewidth=0, label="where another seed would lie, 95 %")
+    figure.legend(handles=[band, *handles.values()], loc="outside lower center", ncols=4, fontsize="small")
+    return figure

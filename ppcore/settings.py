@@ -146,6 +146,9 @@ class Settings(BaseModel):
     utility_seeds: int = Field(3, ge=1, le=100, description="trainings of each arm (R31)")
     utility_test: int = Field(0, ge=0, description="test patches of each subject, spread over it; 0: all")
 
+    # 13: variants
+    variant_seeds: int = Field(3, ge=2, le=100, description="trainings of pix2pix that differ in nothing but their seed")
+
     # 10, 11: benchmarks
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
     benchmark_height: int = Field(512, ge=32, le=4096, description="px")
