@@ -1,27 +1,20 @@
-"""What did the runs find? README's results, written from the tables that runs have stored and from nothing else.
-
-    .venv/bin/python -m ppcore.results                          renew what README shows
-    .venv/bin/python -m ppcore.results demo/PHANTOM demo/KI67   show these runs, in this order
+"""What did a run find? Its stored tables as numbers, and sentences that follow from them and from nothing else.
 
 Two methods are told apart where their intervals over subjects do not overlap, and by nothing less.
 """
 
-import argparse
 import json
 import math
-import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ppcore.files import write_text
 from ppcore.metrics.cells import LEAST, cell_means, read_cells
 from ppcore.metrics.table import COLUMNS as METRIC_COLUMNS
 from ppcore.metrics.table import LABELS, METHODS, NO_WEIGHTS, read_metrics
-from ppcore.settings import REPOSITORY, Run, StudyError, load_settings, warn
+from ppcore.settings import Run, StudyError, load_settings, warn
 
 NAMES = LABELS | {"pix2pix": "PriorPath (pix2pix)"}
 OURS = "pix2pix"
@@ -29,7 +22,6 @@ FLOOR = "real-train"
 COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid": "FID", "coverage": "coverage",
            "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1"}
 HIGHER = ("coverage", "density", "control_iou", "control_boundary_f1")  # is better; of all others, lower
-BEGIN, END = "<!-- results of {}; python -m ppcore.results writes them, a test holds them against figures/ -->", "<!-- end -->"
 FILES = ("sketches", "inception_weights", "vgg_weights")  # parameters that are paths: only the name is recorded
 
 
@@ -175,85 +167,3 @@ def overview(runs: dict[str, tuple]) -> pd.DataFrame:
                 name: f"{means.loc[name, 'mean']:.3g} in {means.loc[name, 'cells']} of {means.loc[name, 'of']}"
                 if means.loc[name, "cells"] else f"none of {means.loc[name, 'of']}" for name in methods if name in means.index}
     return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis(["cohort", "distance"])
-
-
-def markdown(folder: str | Path) -> str:
-    """One run as README shows it: what it was, a table, and what may be read from it."""
-    folder = Path(folder)
-    metrics, cells, record = read_run(folder)
-    table = scores(metrics)
-    words = metrics[metrics["protocol"] == "A"].set_index(["method", "metric"])
-    columns = {metric: title for metric, title in COLUMNS.items() if metric in set(metrics["metric"])}
-    lines = [f"### {folder.name}, profile `{folder.parent.name}`", "", _what_it_was(folder, metrics, record), "",
-             f"| method | n | {' | '.join(columns.values())} |", "|---" * (len(columns) + 2) + "|"]
-    for method in methods_of(metrics):
-        found = [shown(table, method, metric) or str(words["value"].get((method, metric), "")) for metric in columns]
-        lines.append(f"| {NAMES.get(method, method)} | {words.loc[(method, 'mmd2'), 'n']} | {' | '.join(found)} |")
-    lines += ["", *(f"- {sentence}" for sentence in reading(metrics, cells)), ""]
-    if (folder / "plane.png").exists():
-        lines += [f"![{folder.name}: distance to real masks against how well the outline is kept]"
-                  f"(figures/{folder.parent.name}/{folder.name}/plane.png)", ""]
-    return "\n".join(lines)
-
-
-def _what_it_was(folder: Path, metrics: pd.DataFrame, record: dict) -> str:
-    parts = []
-    if (folder / "table1.csv").exists():
-        value = pd.read_csv(folder / "table1.csv", dtype=str).set_index("parameter").iloc[:, 0]
-        parts.append(f"{value['Staining method']}, {value['# of slides']} slides of {value['# of participants']} subjects, "
-                     f"{value['# of train patches']} training and {value['# of test patches']} test patches of "
-                     f"{value['Patch size']} px")
-    if record:
-        changed = record["changed"]
-        parts.append("parameters not recorded" if changed is None else "parameters of the profile" if not changed else
-                     ", ".join(f"`{name}={value}`" for name, value in changed.items()))
-        parts.append(record["machine"])
-        if record["seconds"]:
-            seconds = sum(record["seconds"].values())
-            parts.append(f"{f'{seconds / 3600:.1f} h' if seconds > 7200 else f'{seconds / 60:.0f} min'} in notebooks "
-                         f"{min(record['seconds'])} to {max(record['seconds'])}")
-    parts.append(f"seed {metrics['seed'].iloc[0]}, commit {metrics['commit'].iloc[0]}")
-    return "; ".join(parts) + "."
-
-
-def section(runs: Sequence[str], figures: str | Path) -> str:
-    """The results of several runs, each "profile/cohort", between the two marks that stand in README."""
-    return "\n".join([BEGIN.format(" ".join(runs)), *(markdown(Path(figures) / run) for run in runs), END])
-
-
-def named_runs(readme: str) -> list[str]:
-    """The runs that a README shows. Raises `StudyError` where its marks are missing."""
-    found = re.search(re.escape(BEGIN).replace(r"\{\}", "(.*)"), readme)
-    if not found or END not in readme[found.end():]:
-        raise StudyError(f"README.md has no place for results: wanted a line {BEGIN.format('demo/PHANTOM')!r} and, below, "
-                         f"{END!r}")
-    return found[1].split()
-
-
-def insert(readme: str, runs: Sequence[str], figures: str | Path) -> str:
-    """README with the results between its marks written anew."""
-    shown_now = BEGIN.format(" ".join(named_runs(readme)))
-    start = readme.index(shown_now)
-    end = readme.index(END, start) + len(END)
-    return readme[:start] + section(runs, figures) + readme[end:]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write README's results; returns the exit status, 2 where nothing was written."""
-    parser = argparse.ArgumentParser(prog="python -m ppcore.results", description="Write README's results from figures/.")
-    parser.add_argument("runs", nargs="*", metavar="PROFILE/COHORT", help="as in demo/PHANTOM (default: those shown now)")
-    options = parser.parse_args(arguments)
-    path = REPOSITORY / "README.md"
-    readme = path.read_text(encoding="utf-8")
-    try:
-        runs = options.runs or named_runs(readme)
-        write_text(path, insert(readme, runs, REPOSITORY / "figures"))
-    except StudyError as error:
-        print(f"README.md was left as it is.\n{error}", file=sys.stderr)
-        return 2
-    print(f"README.md shows {', '.join(runs)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
