@@ -9,8 +9,8 @@ from scipy.stats import t
 from ppcore.training.pix2pix import Pix2PixSettings
 
 OWN = "as in notebook 04"
-CHANGES = {"lambda 1": {"recipe": "reference", "lambda_l1": 1.0}, "lambda 100": {"recipe": "reference", "lambda_l1": 100.0},
-           "straight-through": {"straight_through": True}, "losses of section 2.8": {"recipe": "paper28"}}
+CHANGES = {"lambda 100": {"recipe": "reference", "lambda_l1": 100.0}, "straight-through": {"straight_through": True},
+           "losses of section 2.8": {"recipe": "paper28"}}
 
 
 @dataclass(frozen=True)
