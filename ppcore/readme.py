@@ -26,7 +26,7 @@ def markdown(folder: str | Path) -> str:
     table = scores(metrics)
     words = metrics[metrics["protocol"] == "A"].set_index(["method", "metric"])
     columns = {metric: title for metric, title in COLUMNS.items() if metric in set(metrics["metric"])}
-    lines = [f"### {folder.name}", "", _what_it_was(folder, metrics, record), "",
+    lines = [_what_it_was(folder, metrics, record), "",
              f"| method | n | {' | '.join(columns.values())} |", "|---" * (len(columns) + 2) + "|"]
     for method in methods_of(metrics):
         found = [shown(table, method, metric) or str(words["value"].get((method, metric), "")) for metric in columns]
@@ -74,8 +74,8 @@ def section(runs: Sequence[str], figures: str | Path) -> str:
     folders = [Path(figures) / run for run in runs]
     lines = [BEGIN.format(" ".join(runs)), *([side_by_side(folders)] if len(folders) > 1 else [])]
     for number, folder in enumerate(folders):
-        lines += [f"<details{'' if number else ' open'}><summary>{folder.name}: every measure, and what may be read from it"
-                  "</summary>", "", markdown(folder), "</details>", ""]
+        lines += [f"<details{'' if number else ' open'}><summary><b>{folder.name}</b>: every measure, and what may be "
+                  "read from it</summary>", "", markdown(folder), "</details>", ""]
     return "\n".join([*lines, END])
 
 

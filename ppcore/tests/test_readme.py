@@ -56,7 +56,7 @@ def test_a_run_is_shown_with_what_was_changed_and_a_table_of_every_method(stored
 def test_results_go_between_their_marks_and_nothing_else_changes(stored):
     readme = f"above\n{BEGIN.format('demo/Y')}\nstale\n{END}\nbelow\n"
     once = insert(readme, ["demo/X"], stored)
-    assert once.startswith("above\n") and once.endswith(f"{END}\nbelow\n") and "stale" not in once and "### X" in once
+    assert once.startswith("above\n") and once.endswith(f"{END}\nbelow\n") and "stale" not in once and "<b>X</b>" in once
     assert named_runs(once) == ["demo/X"] and insert(once, ["demo/X"], stored) == once
     with pytest.raises(StudyError, match="no place for results"):
         named_runs("no marks")
@@ -70,4 +70,4 @@ def test_several_runs_stand_side_by_side_and_the_first_one_open(stored):
     text = section(["demo/Y", "demo/X"], stored)
     assert "| MMD² to real test masks | Y | X |" in text and "| DEPAS (our reading) |  | 1.4 [" in text
     assert "| PriorPath (pix2pix) | 0.2 [0.15, 0.3] | 0.2 [0.15, 0.3] |" in text
-    assert text.index("<details open><summary>Y") < text.index("<details><summary>X") and text.count("</details>") == 2
+    assert text.index("<details open><summary><b>Y") < text.index("<details><summary><b>X") and text.count("</details>") == 2
