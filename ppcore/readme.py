@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from ppcore import variants
 from ppcore.files import write_text
-from ppcore.results import COLUMNS, NAMES, OURS, methods_of, read_run, reading, scores, shown
+from ppcore.results import COLUMNS, FLOOR, NAMES, OURS, methods_of, read_run, reading, scores, shown
 from ppcore.settings import REPOSITORY, StudyError
 
 BEGIN, END = "<!-- results of {}; python -m ppcore.readme writes them, a test holds them against figures/ -->", "<!-- end -->"
@@ -31,7 +32,12 @@ def markdown(folder: str | Path) -> str:
     for method in methods_of(metrics):
         found = [shown(table, method, metric) or str(words["value"].get((method, metric), "")) for metric in columns]
         lines.append(f"| {NAMES.get(method, method)} | {words.loc[(method, 'mmd2'), 'n']} | {' | '.join(found)} |")
-    lines += ["", *(f"- {sentence}" for sentence in reading(metrics, cells)), ""]
+    sentences = reading(metrics, cells)
+    if (folder / "variants.csv").exists():
+        others = {NAMES.get(name, name): table.loc[(name, "mmd2"), "value"] for name in methods_of(metrics)
+                  if name not in (OURS, FLOOR)}
+        sentences += variants.reading(pd.read_csv(folder / "variants.csv"), others)
+    lines += ["", *(f"- {sentence}" for sentence in sentences), ""]
     if (folder / "plane.png").exists():
         lines += [f"![{folder.name}: distance to real masks against how well the outline is kept]"
                   f"(figures/{folder.parent.name}/{folder.name}/plane.png)", ""]

@@ -148,6 +148,7 @@ class Settings(BaseModel):
 
     # 13: variants
     variant_seeds: int = Field(3, ge=2, le=100, description="trainings of pix2pix that differ in nothing but their seed")
+    variant_changes: bool = Field(True, description="and trainings with one setting changed; false: seeds alone")
 
     # 10, 11: benchmarks
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")

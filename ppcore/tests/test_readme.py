@@ -7,11 +7,13 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ppcore.readme import BEGIN, END, insert, markdown, named_runs, section
 from ppcore.settings import REPOSITORY, StudyError
 from ppcore.tests.test_paper_figures import METRICS
+from ppcore.variants import OWN
 
 
 @pytest.fixture
@@ -51,6 +53,13 @@ def test_a_run_is_shown_with_what_was_changed_and_a_table_of_every_method(stored
     assert "`epochs=20`; a machine; 2.5 h in notebooks 04 to 07; seed 1, commit abc." in text and "plane.png" not in text
     (folder / "plane.png").touch()
     assert "(figures/demo/X/plane.png)" in markdown(folder)
+
+
+def test_what_seeds_do_is_told_where_notebook_13_was_run(stored):
+    folder = stored / "demo" / "X"
+    assert "Seeds" not in markdown(folder)
+    pd.DataFrame({"variant": OWN, "metric": ["mmd2", "mmd2"], "value": [0.2, 0.3]}).to_csv(folder / "variants.csv")
+    assert "- Seeds (MMD²): 2 trainings" in markdown(folder) and "DEPAS (our reading) (1.4)" in markdown(folder)
 
 
 def test_results_go_between_their_marks_and_nothing_else_changes(stored):

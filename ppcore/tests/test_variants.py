@@ -1,10 +1,11 @@
 """Does the rule of notebook 13 call a difference the setting's only where seeds would not explain it?"""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ppcore.training.pix2pix import Pix2PixSettings
-from ppcore.variants import CHANGES, OWN, one_more, variants
+from ppcore.variants import CHANGES, OWN, one_more, reading, variants
 
 
 def test_the_interval_of_one_more_training_by_hand():
@@ -32,4 +33,18 @@ def test_one_thing_is_changed_at_a_time_and_no_training_stands_twice():
     for each in plan:
         assert {name: getattr(each.settings, name) for name in CHANGES.get(each.name, {})} == CHANGES.get(each.name, {})
     assert len({str(each) for each in plan}) == len({(each.settings, each.seed) for each in plan}) == len(plan)
+    assert [each.name for each in variants(own, 5, 2, changes=False)] == [OWN, OWN]
     assert "lambda 100" not in [each.name for each in variants(Pix2PixSettings(), 5, 3)]  # which has it already
+
+
+def test_the_sentences_follow_from_the_numbers():
+    """Own MMD² .1, .2, .3: one more lies in .2 ± 4.302653 * .1 * sqrt(4 / 3) = [-.297, .697]."""
+    rows = [(OWN, metric, value) for metric in ("mmd2", "coverage", "control_iou") for value in ("0.1", "0.2", "0.3")]
+    rows += [("lambda 100", "mmd2", "0.7"), ("lambda 100", "coverage", "0.69"), ("lambda 100", "control_iou", "-0.3")]
+    table = pd.DataFrame(rows, columns=["variant", "metric", "value"])
+    seeds, changed = reading(table, {"COPY": 0.8, "DEPAS": 0.69, "other": -0.3})
+    assert "give 0.1, 0.2, 0.3; one more would lie in [-0.297, 0.697]." in seeds
+    assert seeds.endswith("COPY (0.8): worse than it whatever the seed; other (-0.3): better whatever the seed; "
+                          "DEPAS (0.69): on either side, by the seed.")
+    assert changed == ("Changed: lambda 100: MMD² 0.7 is above, coverage 0.69 is within, IoU to the outline -0.3 is below "
+                       "what another seed would give.")
