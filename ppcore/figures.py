@@ -445,8 +445,8 @@ def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], tit
     """A panel a metric of `titles`: each training's score with its interval over subjects; the band is where one more
     seed would lie; in the last row other methods.
 
-    table: columns training, name, metric, value, low, high; trainings of the first name are the study's own. others: index method,
-    a column a metric, nan where a method has none.
+    table: columns training, name, metric, value, low, high; trainings of the first name are the study's own. others:
+    index method, a column a metric, nan where a method has none.
     """
     trainings = table["training"].unique()[::-1]
     own = table["name"].iloc[0]
@@ -463,7 +463,8 @@ def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], tit
                       label=method)
         axis.axhline(-0.5, color="0.8", linewidth=0.8)
         ends = pd.concat([rows["value"], rows["low"], rows["high"], others[metric]])
-        axis.set(title=title, xlim=(ends.min() - 0.06 * np.ptp(ends.dropna()), ends.max() + 0.06 * np.ptp(ends.dropna())), ylim=(-1.5, len(trainings) - 0.5))
+        margin = 0.06 * (ends.max() - ends.min())
+        axis.set(title=title, xlim=(ends.min() - margin, ends.max() + margin), ylim=(-1.5, len(trainings) - 0.5))
         axis.set_yticks([-1, *range(len(trainings))], ["other methods", *trainings])
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
     band = Patch(color=COLOURS["pix2pix"], alpha=0.13, linewidth=0, label="where another seed would lie, 95 %")
