@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     arguments, passed_on = _split_at_dashes(arguments)
     options = _parser().parse_args(arguments)
-    from ppcore.settings import StudyError  # after the parsing, so that --help needs no environment
+    from ppcore.study.settings import StudyError  # after the parsing, so that --help needs no environment
 
     try:
         if options.command == "test":
@@ -121,8 +121,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Cohort -> its checked settings. Raises `StudyError` on anything that would fail later for sure."""
-    from ppcore.cohorts import EMBEDDED, TABLE_1, TCGA, list_sources, slides_folder
-    from ppcore.settings import DRAWINGS, StudyError, load_settings
+    from ppcore.slides.cohorts import EMBEDDED, TABLE_1, TCGA, list_sources, slides_folder
+    from ppcore.study.settings import DRAWINGS, StudyError, load_settings
 
     stains = {name: column["stain"] for name, column in TABLE_1.items()} | EMBEDDED
     overrides = _parse_parameters(options.parameters)
@@ -161,7 +161,7 @@ def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
     import yaml
 
-    from ppcore.settings import StudyError
+    from ppcore.study.settings import StudyError
 
     values = {}
     for pair in pairs:
@@ -180,9 +180,9 @@ def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
 
 def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
     """Check the settings, lock the cohorts, let Snakemake run what is needed, print the closing table."""
-    from ppcore.machines import connected
-    from ppcore.notebooks import update_kept_outputs
-    from ppcore.settings import StudyError, home
+    from ppcore.slides.workers import connected
+    from ppcore.study.settings import StudyError, home
+    from ppcore.workflow.notebooks import update_kept_outputs
 
     cohorts = study_settings(options)
     if options.update_notebooks and (options.profile != "demo" or list(cohorts) != ["PHANTOM"] or options.parameters):
@@ -218,11 +218,11 @@ def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
 
 def _fetched(cohort: str, settings: dict[str, Any], only_say: bool) -> bool:
     """Have the slides of a TCGA cohort loaded; here, and not in a notebook, since a cluster's nodes may have no network."""
-    from ppcore.cohorts import TCGA, list_sources, slides_folder
+    from ppcore.slides.cohorts import TCGA, list_sources, slides_folder
 
     if cohort not in TCGA or settings["slides"]:
         return True
-    from ppcore.tcga import fetch
+    from ppcore.slides.tcga import fetch
 
     folder = slides_folder(settings["profile"], cohort)
     there = fetch(cohort, folder, only_say)
@@ -237,7 +237,7 @@ BY_NAME = ("10", "11", "13")  # run only when --only names them
 
 def _numbers(options: argparse.Namespace) -> list[str]:
     """The notebooks that this run is about."""
-    from ppcore.settings import StudyError
+    from ppcore.study.settings import StudyError
 
     for option, number in (("--from", options.start), ("--only", options.only)):
         known = WORKFLOW + (BY_NAME if option == "--only" else ())
@@ -248,7 +248,7 @@ def _numbers(options: argparse.Namespace) -> list[str]:
 
 def _rule(number: str) -> str:
     """The workflow's rule for a notebook is named as the notebook is."""
-    from ppcore.notebooks import find_notebook
+    from ppcore.workflow.notebooks import find_notebook
 
     return find_notebook(number).stem.split("_", 1)[1]
 
@@ -258,7 +258,7 @@ def _only_run(profile: str, cohort: str):
     """Hold a cohort for this run. The lock goes with the process, however that ends."""
     from filelock import FileLock, Timeout
 
-    from ppcore.settings import StudyError, data_folder
+    from ppcore.study.settings import StudyError, data_folder
 
     folder = data_folder(profile, cohort)
     folder.mkdir(parents=True, exist_ok=True)
@@ -274,9 +274,9 @@ def _only_run(profile: str, cohort: str):
 
 def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path, numbers: list[str]) -> int:
     """Run the workflow; returns Snakemake's exit status."""
-    from ppcore.machines import DASK
-    from ppcore.notebooks import NOTEBOOKS
-    from ppcore.settings import REPOSITORY, home
+    from ppcore.slides.workers import DASK
+    from ppcore.study.settings import REPOSITORY, home
+    from ppcore.workflow.notebooks import NOTEBOOKS
 
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(NOTEBOOKS / "Snakefile"),
                "--directory", str(home()), "--configfile", str(run_file), "--scheduler", "greedy", "--nolock",
@@ -311,7 +311,7 @@ def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path
 
 def _print_plan(said: str, numbers: list[str]) -> None:
     """Print which notebooks Snakemake's dry run would execute, in the study's order, and its reason for each."""
-    from ppcore.notebooks import find_notebook
+    from ppcore.workflow.notebooks import find_notebook
 
     stems = {_rule(number): find_notebook(number).stem for number in numbers}
     jobs = re.findall(r"^rule (\w+):$.*?^    reason: (.*?)$.*?^    wildcards: .*?cohort=(\S+)$", said, re.M | re.S)
@@ -324,8 +324,8 @@ def _print_plan(said: str, numbers: list[str]) -> None:
 def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id: str, status: int,
                    seconds: float) -> None:
     """Print, for each cohort and notebook, whether it is done, was up to date, failed or did not run, and why."""
-    from ppcore.notebooks import find_notebook, record_path
-    from ppcore.settings import data_folder, figures_folder
+    from ppcore.study.settings import data_folder, figures_folder
+    from ppcore.workflow.notebooks import find_notebook, record_path
 
     rows, remarks, counts = [], [], {"done": 0, "failed": 0, "stopped": 0}
     for cohort in cohorts:
@@ -369,7 +369,7 @@ def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id:
 
 def list_parameters(profile: str) -> int:
     """Print every parameter with its value in `profile` and its meaning."""
-    from ppcore.settings import Settings, load_settings
+    from ppcore.study.settings import Settings, load_settings
 
     for name, value in load_settings(profile, {}).model_dump().items():
         print(f"{name:22}{value!r:>12}  {Settings.model_fields[name].description}")
@@ -378,15 +378,15 @@ def list_parameters(profile: str) -> int:
 
 def draw(options: argparse.Namespace) -> int:
     """Open the drawing page, or make a saved drawing again; 1 where it comes out otherwise."""
-    from ppcore.settings import StudyError
+    from ppcore.study.settings import StudyError
 
     if len(options.cohort) > 1 or options.parameters:
         raise StudyError("draw: wanted one --cohort and no -p; the trained models bring their own parameters")
     if not options.reproduce:
-        from ppcore.draw import serve
+        from ppcore.drawing.page import serve
 
         return serve(options.profile, options.cohort[0], options.host, options.port)
-    from ppcore.drawings import reproduce
+    from ppcore.drawing.stored import reproduce
 
     otherwise = reproduce(options.reproduce)
     print(f"{options.reproduce}: " + (f"came out otherwise: {', '.join(otherwise)}" if otherwise else
@@ -396,9 +396,9 @@ def draw(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace) -> int:
     """Make a paired data set by the trained models of a cohort."""
-    from ppcore.answer import open_models
-    from ppcore.generate import from_kinds, from_sketches, generate_pairs
-    from ppcore.settings import StudyError
+    from ppcore.drawing.answer import open_models
+    from ppcore.drawing.pairs import from_kinds, from_sketches, generate_pairs
+    from ppcore.study.settings import StudyError
 
     if not options.to or len(options.cohort) > 1 or options.parameters or options.count < 1:
         raise StudyError("generate: wanted --to DIR, one --cohort, a --count of 1 or more and no -p, as in\n"
@@ -418,8 +418,8 @@ LARGEST_SIDE = 16383  # px, of a WebP image
 
 
 def _canvas_size(text: str, sketches: str | None) -> tuple[int, int]:
-    from ppcore.settings import StudyError
-    from ppcore.sketches import LARGEST_PX
+    from ppcore.masks.sketches import LARGEST_PX
+    from ppcore.study.settings import StudyError
 
     sides = re.fullmatch(r"(\d+)x(\d+)", text)
     height, width = map(int, sides.groups()) if sides else (0, 0)
@@ -434,7 +434,7 @@ def run_tests() -> int:
 
     nbval compares the outputs of the cells tagged `nbval-check-output`: two runs must print the same.
     """
-    from ppcore.settings import REPOSITORY
+    from ppcore.study.settings import REPOSITORY
 
     folder = Path(tempfile.mkdtemp(prefix="priorpath-test-"))
     try:

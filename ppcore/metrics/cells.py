@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 from sklearn.manifold import TSNE
 
-from ppcore.clusters import cluster, one_thread
+from ppcore.masks.kinds import cluster, one_thread
 from ppcore.metrics.frechet import fid_kid
 from ppcore.metrics.morphometry import gaussian_kernel, in_real_units
 from ppcore.metrics.table import NO_WEIGHTS

@@ -92,7 +92,7 @@ def control(outline: np.ndarray, generated: np.ndarray,
     """How well C(G(x)) gives x back (reading R30).
 
     outline: x, the coarse mask that was asked for; generated: G(x); both (H, W) uint8 in {0, 1}. coarsen: C,
-    from mask to coarse mask (`ppcore.masks.coarse_mask`); without it, fine texture would count as an error.
+    from mask to coarse mask (`ppcore.masks.make.coarse_mask`); without it, fine texture would count as an error.
     Returns `iou` and `boundary_f1` (2 px) of C(G(x)) against x, `fraction_bias`, the tissue fraction of C(G(x))
     less that of x, and `fraction_error`, its absolute value: a mean bias of 0 can hide errors of both signs.
     COPY, G(x) = x, scores 1, 1, 0, 0 where x = C(m), as C is idempotent (reading R7).

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
-from ppcore.clusters import shrink
+from ppcore.masks.kinds import shrink
 from ppcore.metrics.morphometry import in_real_units
 
 SIZE = (64, 128)  # px: blocks of 8 px of the paper's patch, so that thousands of masks compare in seconds

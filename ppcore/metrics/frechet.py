@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ppcore.files import atomic
 from ppcore.metrics.morphometry import check_mask
+from ppcore.study.files import atomic
 
 WEIGHTS_URL = ("https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
                "weights-inception-2015-12-05-6726825d.pth")  # as torch-fidelity has it

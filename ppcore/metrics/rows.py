@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from ppcore.masks import tissue_mask
+from ppcore.masks.make import tissue_mask
 from ppcore.metrics.control import control, disagreement, diversity, fraction_rank, iou
 from ppcore.metrics.copying import copying_ct, descriptor_distance, nearest_train_ratio, pixel_distances
 from ppcore.metrics.coverage import cell_shares, coverage, density, occupancy, total_variation

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ppcore.masks import read_mask
+from ppcore.masks.make import read_mask
 from ppcore.metrics.copying import small_masks
 from ppcore.metrics.morphometry import describe_all
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from ppcore.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, open_models
-from ppcore.drawings import reproduce, save
-from ppcore.masks import read_mask, write_mask
-from ppcore.patches import read_image
-from ppcore.settings import StudyError, data_folder
+from ppcore.drawing.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, open_models
+from ppcore.drawing.stored import reproduce, save
+from ppcore.masks.make import read_mask, write_mask
+from ppcore.masks.patches import read_image
+from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
+from ppcore.methods.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
+from ppcore.study.settings import StudyError, data_folder
 from ppcore.training.model_card import write_model
-from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings
-from ppcore.training.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
 
 H, W = 64, 128
 FINE, IMAGE = Pix2PixSettings(ngf=4, ndf=4, levels=5), Pix2PixHDSettings(ngf=4, ndf=4, downs=2, blocks=1)
@@ -196,7 +196,7 @@ def test_a_damaged_model_is_told(models):
 
 
 def test_one_starts_from_the_best_example_of_each_kind_in_turn(tmp_path):
-    from ppcore.draw import _typical
+    from ppcore.drawing.page import _typical
 
     for name in "abcd":
         write_mask(tmp_path / "coarse" / f"{name}.png", np.ones((4, 8), np.uint8))

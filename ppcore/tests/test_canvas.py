@@ -10,17 +10,27 @@ import pytest
 import torch
 from torch import nn
 
-from ppcore.answer import draw_canvas, open_models
-from ppcore.canvas import bands, draw_window, fill_image, fill_mask, mirrored, noise_field, noise_of_place, ramp, starts
-from ppcore.masks import read_mask, write_mask
-from ppcore.metrics.seams import change_across, compare_seams, disagreement, seam_ratio, window_edges
+from ppcore.drawing.answer import draw_canvas, open_models
+from ppcore.drawing.canvas import (
+    bands,
+    draw_window,
+    fill_image,
+    fill_mask,
+    mirrored,
+    noise_field,
+    noise_of_place,
+    ramp,
+    starts,
+)
+from ppcore.drawing.seams import change_across, compare_seams, disagreement, seam_ratio, window_edges
+from ppcore.masks.make import read_mask, write_mask
+from ppcore.masks.patches import read_image, to_mask, to_tensor
+from ppcore.methods.sampling import translate
 from ppcore.networks.unet import Noise, UNet
-from ppcore.patches import read_image, to_mask, to_tensor
 from ppcore.run import main
-from ppcore.settings import StudyError
+from ppcore.study.settings import StudyError
 from ppcore.tests.test_answer import H, W, disc, store_models
-from ppcore.tests.test_generate import files_of
-from ppcore.training.generate import translate
+from ppcore.tests.test_pairs import files_of
 
 WINDOW = (32, 64)
 SIZES = [(1, 1), (7, 200), (32, 64), (33, 65), (97, 131), (128, 192)]

@@ -6,8 +6,15 @@ import pytest
 from scipy.stats import ranksums
 
 from ppcore.metrics.control import iou
-from ppcore.metrics.copying import (SIZE, copying_ct, descriptor_distance, nearest_outline, nearest_train_ratio,
-                                    pixel_distances, small_masks)
+from ppcore.metrics.copying import (
+    SIZE,
+    copying_ct,
+    descriptor_distance,
+    nearest_outline,
+    nearest_train_ratio,
+    pixel_distances,
+    small_masks,
+)
 from ppcore.metrics.morphometry import describe_all
 
 

@@ -7,15 +7,15 @@ import numpy as np
 import openslide
 import pytest
 
-from ppcore import slides
-from ppcore.cohorts import list_sources
-from ppcore.cut import cut_patches
-from ppcore.grid import ink_share, places_of, spread, surely_glass, why_dropped
-from ppcore.masks import tissue_mask
-from ppcore.patches import read_image
-from ppcore.phantom import GLASS, Phantom, draw_slide
-from ppcore.settings import AIR_THRESHOLD, REPOSITORY
-from ppcore.slides import WholeSlide, open_slide
+from ppcore.masks.make import tissue_mask
+from ppcore.masks.patches import read_image
+from ppcore.slides import read as slides
+from ppcore.slides.cohorts import list_sources
+from ppcore.slides.cut import cut_patches
+from ppcore.slides.grid import ink_share, places_of, spread, surely_glass, why_dropped
+from ppcore.slides.phantom import GLASS, Phantom, draw_slide
+from ppcore.slides.read import WholeSlide, open_slide
+from ppcore.study.settings import AIR_THRESHOLD, REPOSITORY
 from ppcore.tests.test_slides import write_slide
 
 GRID = dict(height=64, width=128, mpp=1.0, air_threshold=204, max_air=0.85, stain="he")

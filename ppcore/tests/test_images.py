@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 import torch
 
-from ppcore.files import hash_file
-from ppcore.generated import generate_set
-from ppcore.masks import write_mask
+from ppcore.masks.made import generate_set
+from ppcore.masks.make import write_mask
+from ppcore.masks.patches import PatchDataset, image_to_tensor, read_image, to_image, write_image
 from ppcore.metrics.image import DESCRIPTORS, describe_image, describe_images
 from ppcore.metrics.rows import image_control_row, image_rows
 from ppcore.metrics.table import image_table, table_2
-from ppcore.patches import PatchDataset, image_to_tensor, read_image, to_image, write_image
+from ppcore.study.files import hash_file
 
 
 def image(seed: int, sigma: float = 1.0, tint: int = 0) -> np.ndarray:

@@ -6,8 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ppcore.losses import (
-    feature_matching, gan_loss, l1, lsgan_loss, mean_feature_matching, paper28_loss, straight_through,
+from ppcore.methods.losses import (
+    feature_matching,
+    gan_loss,
+    l1,
+    lsgan_loss,
+    mean_feature_matching,
+    paper28_loss,
+    straight_through,
 )
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import openslide
 import pytest
 
-from ppcore.cohorts import list_sources
-from ppcore.cut import cut_patches
-from ppcore.patches import read_image
-from ppcore.phantom import Phantom, draw_slide
-from ppcore.slides import open_slide
+from ppcore.masks.patches import read_image
+from ppcore.slides.cohorts import list_sources
+from ppcore.slides.cut import cut_patches
+from ppcore.slides.phantom import Phantom, draw_slide
+from ppcore.slides.read import open_slide
 from ppcore.tests.test_slides import write_pyramid, write_slide
 
 GRID = dict(height=64, width=128, air_threshold=204, max_air=0.85, stain="he")

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ppcore.masks import coarse_mask, read_mask, tissue_mask, write_mask
+from ppcore.masks.make import coarse_mask, read_mask, tissue_mask, write_mask
 
 
 def noise_mask(seed: int, shape=(128, 160), blur: float = 1.5) -> np.ndarray:

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppcore.losses import feature_matching, gan_loss, lsgan_loss, paper28_loss
-from ppcore.training import pix2pixhd
-from ppcore.training.cyclegan import CycleGAN, CycleGANSettings
-from ppcore.training.dcgan import DCGAN, DCGANSettings
-from ppcore.training.depas import Depas, DepasSettings
-from ppcore.training.image_pool import ImagePool
-from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings, pair
-from ppcore.training.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
+from ppcore.methods import pix2pixhd
+from ppcore.methods.cyclegan import CycleGAN, CycleGANSettings
+from ppcore.methods.dcgan import DCGAN, DCGANSettings
+from ppcore.methods.depas import Depas, DepasSettings
+from ppcore.methods.image_pool import ImagePool
+from ppcore.methods.losses import feature_matching, gan_loss, lsgan_loss, paper28_loss
+from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings, pair
+from ppcore.methods.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
 
 LN2 = pytest.approx(math.log(2))
 

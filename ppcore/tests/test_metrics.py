@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, gaussian_kde, norm
 
-from ppcore.masks import coarse_mask
+from ppcore.masks.make import coarse_mask
 from ppcore.metrics import distribution
 from ppcore.metrics.control import boundary_f1, control, disagreement, diversity, fraction_rank, iou
 from ppcore.metrics.distribution import bootstrap_by_subject, draw_subjects, holm, kl_nats, kl_paper100, ks

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from ppcore.masks import coarse_mask, tissue_mask
+from ppcore.masks.make import coarse_mask, tissue_mask
 from ppcore.metrics import morphometry
 from ppcore.metrics.distribution import bootstrap_by_subject, ks
-from ppcore.metrics.morphometry import (DESCRIPTORS, RADII, describe, describe_all, mmd, mmd_interval,
-                                        wasserstein)
-from ppcore.phantom import Phantom, draw_slide
+from ppcore.metrics.morphometry import DESCRIPTORS, RADII, describe, describe_all, mmd, mmd_interval, wasserstein
+from ppcore.slides.phantom import Phantom, draw_slide
 
 
 def named(mask: np.ndarray) -> dict[str, float]:

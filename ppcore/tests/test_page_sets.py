@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from jupyter_client.manager import start_new_kernel
 
-from ppcore.files import hash_file
-from ppcore.masks import read_mask
-from ppcore.settings import REPOSITORY
+from ppcore.masks.make import read_mask
+from ppcore.study.files import hash_file
+from ppcore.study.settings import REPOSITORY
 from ppcore.tests.test_answer import store_models
 from ppcore.tests.test_run import run_all
 from ppcore.tests.visit import WAY, Visit, needs_browser
@@ -88,7 +88,7 @@ def test_the_page_in_a_notebook_answers_until_the_kernel_ends_and_leaves_no_fram
         return " ".join(seen)
 
     try:
-        run("from ppcore.answer import open_models\nfrom ppcore.draw import show_inline\n"
+        run("from ppcore.drawing.answer import open_models\nfrom ppcore.drawing.page import show_inline\n"
             "models = open_models('smoke', 'PHANTOM', threads=1)", somebody=True)
         alone = run("page = show_inline(models)", somebody=False)
         assert "nobody sits at this notebook" in alone and "iframe" not in alone and "127.0.0.1" not in alone

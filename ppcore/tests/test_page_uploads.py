@@ -12,9 +12,9 @@ import numpy as np
 import requests
 from PIL import Image
 
-from ppcore.answer import draw_fine, open_models
-from ppcore.draw_html import pack
-from ppcore.figures import mask_picture
+from ppcore.drawing.answer import draw_fine, open_models
+from ppcore.drawing.page_html import pack
+from ppcore.figures.style import mask_picture
 from ppcore.tests.test_answer import H, W, disc
 from ppcore.tests.visit import WAY, needs_browser
 

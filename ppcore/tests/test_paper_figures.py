@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppcore import figures, paper_figures, summary
-from ppcore.files import write_text
-from ppcore.masks import write_mask
+from ppcore.figures import paper as paper_figures
+from ppcore.figures import style as figures
+from ppcore.figures import summary
+from ppcore.masks.make import write_mask
 from ppcore.metrics.cells import NO_REAL, NO_SAMPLE, TOO_FEW
 from ppcore.metrics.paper import TABLE_2, cyclegan_factor, table_2_beside
-from ppcore.settings import REPOSITORY
+from ppcore.study.files import write_text
+from ppcore.study.settings import REPOSITORY
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import numpy as np
 import openslide
 import pytest
 
-from ppcore import phantom as module
-from ppcore.phantom import KINDS, Phantom, beer_lambert, draw_slide, subject_of, write_cohort
+from ppcore.slides import phantom as module
+from ppcore.slides.phantom import KINDS, Phantom, beer_lambert, draw_slide, subject_of, write_cohort
 
 SMALL = Phantom(slides=1, width_um=512, height_um=384)
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ppcore import figures
-from ppcore.masks import tissue_mask, write_mask
-from ppcore.patches import table_1, table_1_beside, write_image
-from ppcore.quality import LEAST_SHARE, NAMED, split_ks, stain_check, stain_shares, threshold_sensitivity
-from ppcore.settings import REPOSITORY, StudyError, StudyWarning
+from ppcore.figures import style as figures
+from ppcore.masks.make import tissue_mask, write_mask
+from ppcore.masks.patches import table_1, table_1_beside, write_image
+from ppcore.metrics.quality import LEAST_SHARE, NAMED, split_ks, stain_check, stain_shares, threshold_sensitivity
+from ppcore.study.settings import REPOSITORY, StudyError, StudyWarning
 
 HISTOLOGY = REPOSITORY.parent / "shared" / "histology"
 HAEMATOXYLIN, EOSIN, DAB = (.65, .70, .29), (.07, .99, .11), (.27, .57, .78)  # Ruifrok and Johnston 2001

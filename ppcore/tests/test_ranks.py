@@ -14,12 +14,12 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from ppcore.methods.cyclegan import CycleGAN, CycleGANSettings
+from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
 from ppcore.networks.unet import Noise
-from ppcore.training.cyclegan import CycleGAN, CycleGANSettings
-from ppcore.training.interrupt import end_with
+from ppcore.study.interrupt import end_with
 from ppcore.training.launch import launch
 from ppcore.training.loop import train
-from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings
 from ppcore.training.ranks import rank_and_ranks
 
 RUN = dict(epochs=2, decay_epochs=1, seed=7, data_fingerprint="pairs", batch_size=4, checkpoint_steps=2,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ppcore.readme import BEGIN, END, insert, markdown, named_runs, section
-from ppcore.settings import REPOSITORY, StudyError
+from ppcore.experiments.variants import OWN
+from ppcore.study.settings import REPOSITORY, StudyError
 from ppcore.tests.test_paper_figures import METRICS
-from ppcore.variants import OWN
+from ppcore.workflow.readme import BEGIN, END, insert, markdown, named_runs, section
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_readme_shows_the_stored_results(tmp_path):
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     runs = named_runs(readme)
     places = [place for place in (REPOSITORY / "figures", committed(runs, tmp_path)) if place]
-    assert any(section(runs, place) in readme for place in places), "python -m ppcore.readme writes them"
+    assert any(section(runs, place) in readme for place in places), "python -m ppcore.workflow.readme writes them"
 
 
 def test_a_run_is_shown_with_what_was_changed_and_a_table_of_every_method(stored):

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppcore.masks import coarse_mask, write_mask
+from ppcore.masks.make import coarse_mask, write_mask
 from ppcore.metrics import rows as module
 from ppcore.metrics.rows import add_holm, control_rows, copying_rows, diversity_rows, similarity_rows
 from ppcore.metrics.sets import MaskSet, read_samples, read_set

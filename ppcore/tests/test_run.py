@@ -12,9 +12,9 @@ import nbformat
 import pytest
 from filelock import FileLock
 
-from ppcore import notebooks
-from ppcore.files import atomic
-from ppcore.settings import REPOSITORY
+from ppcore.study.files import atomic
+from ppcore.study.settings import REPOSITORY
+from ppcore.workflow import notebooks
 
 SMOKE = os.environ.get("PRIORPATH_SMOKE")  # a folder where `./run_all.sh test` has run the smoke profile
 after_smoke = pytest.mark.skipif(not SMOKE, reason="needs the finished smoke run of ./run_all.sh test")
@@ -83,7 +83,7 @@ def study(tmp_path, monkeypatch):
 
 
 def test_a_notebook_gets_its_parameters_and_its_outcome_is_recorded(study, tmp_path):
-    write_notebook(tmp_path / "01_x.ipynb", "width = 1", "from ppcore.settings import open_run, warn\n"
+    write_notebook(tmp_path / "01_x.ipynb", "width = 1", "from ppcore.study.settings import open_run, warn\n"
                    "run = open_run('smoke', 'C', 1)\nwarn('mind the gap')", "assert width == 3", "width // 0")
     status, record = study("01")
     assert status == 1 and record["status"] == "failed"
@@ -111,19 +111,19 @@ def test_kept_outputs_hold_the_end_of_a_progress_bar_and_no_trace_of_papermill(s
 
 def test_a_fingerprint_follows_code_and_not_outputs_or_times(tmp_path, monkeypatch):
     path = tmp_path / "01_x.ipynb"
-    write_notebook(path, "a = 1", "from ppcore.cut import cut_patches")
+    write_notebook(path, "a = 1", "from ppcore.slides.cut import cut_patches")
     before = notebooks.code_fingerprint(path)
-    # ppcore.cut imports slides and masks, which import files and settings; training is not reached
-    assert {"ppcore/cut.py", "ppcore/slides.py", "ppcore/masks.py", "ppcore/files.py"} <= set(before)
+    # ppcore.slides.cut imports slides and masks, which import files and settings; training is not reached
+    assert {"ppcore/slides/cut.py", "ppcore/slides/read.py", "ppcore/masks/make.py", "ppcore/study/files.py"} <= set(before)
     assert not any("training" in name for name in before)
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="seen")]
     nbformat.write(notebook, path)
-    os.utime(REPOSITORY / "ppcore" / "masks.py")
+    os.utime(REPOSITORY / "ppcore" / "masks" / "make.py")
     assert notebooks.code_fingerprint(path) == before
-    write_notebook(path, "a = 1", "from ppcore.cut import cut_patches  # a comment")
+    write_notebook(path, "a = 1", "from ppcore.slides.cut import cut_patches  # a comment")
     assert notebooks.code_fingerprint(path) == before
-    write_notebook(path, "a = 2", "from ppcore.cut import cut_patches")
+    write_notebook(path, "a = 2", "from ppcore.slides.cut import cut_patches")
     assert notebooks.code_fingerprint(path) != before
 
 
@@ -137,7 +137,7 @@ def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path):
 
 @after_smoke
 def test_a_second_run_does_nothing_and_says_so():
-    os.utime(REPOSITORY / "ppcore" / "patches.py")  # touched, not changed
+    os.utime(REPOSITORY / "ppcore" / "masks" / "patches.py")  # touched, not changed
     status, said = run_all("--profile", "smoke", home=SMOKE)
     assert status == 0 and "Nothing to do: all 10 notebooks are up to date" in said
 

@@ -7,14 +7,25 @@ import pandas as pd
 import pytest
 import torch
 
-from ppcore import utility
-from ppcore.files import hash_file
-from ppcore.masks import read_mask, write_mask
-from ppcore.nuisance import NUISANCES, disturb, disturb_mildly
-from ppcore.patches import write_image
-from ppcore.segmenter import Segmenter, SegmenterSettings
-from ppcore.settings import StudyError
-from ppcore.utility import CLEAN, DIFFERENCE, DISTURBED, SHARES, Arm, Windows, arms, real_subset, sources, train_arm
+from ppcore.experiments import utility
+from ppcore.experiments.nuisance import NUISANCES, disturb, disturb_mildly
+from ppcore.experiments.utility import (
+    CLEAN,
+    DIFFERENCE,
+    DISTURBED,
+    SHARES,
+    Arm,
+    Windows,
+    arms,
+    real_subset,
+    sources,
+    train_arm,
+)
+from ppcore.masks.make import read_mask, write_mask
+from ppcore.masks.patches import write_image
+from ppcore.methods.segmenter import Segmenter, SegmenterSettings
+from ppcore.study.files import hash_file
+from ppcore.study.settings import StudyError
 
 H, W = 64, 96
 

@@ -6,8 +6,8 @@ import tomllib
 import pytest
 import yaml
 
-from ppcore.notebooks import NOTEBOOKS, declared_parameters
-from ppcore.settings import PROFILE_NAMES, REPOSITORY, Settings, StudyError, load_settings
+from ppcore.study.settings import PROFILE_NAMES, REPOSITORY, Settings, StudyError, load_settings
+from ppcore.workflow.notebooks import NOTEBOOKS, declared_parameters
 
 
 @pytest.mark.parametrize("overrides, words", [

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppcore import simulate
-from ppcore.files import hash_file
-from ppcore.masks import coarse_mask, read_mask, tissue_mask
+from ppcore.masks import simulate
+from ppcore.masks.make import coarse_mask, read_mask, tissue_mask
+from ppcore.masks.simulate import HANDS, INDEX, Sketch, augment, simulate_sketch, sketch_set
 from ppcore.metrics.control import iou
-from ppcore.phantom import Phantom, draw_slide
-from ppcore.settings import StudyError
-from ppcore.simulate import HANDS, INDEX, Sketch, augment, simulate_sketch, sketch_set
+from ppcore.slides.phantom import Phantom, draw_slide
+from ppcore.study.files import hash_file
+from ppcore.study.settings import StudyError
 
 SHAPE = (256, 512)
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcore.labelme import LARGEST_BYTES, MOST_POINTS, read_labelme, write_labelme
+from ppcore.masks.labelme import LARGEST_BYTES, MOST_POINTS, read_labelme, write_labelme
+from ppcore.masks.make import write_mask
+from ppcore.masks.sketches import load_sketches, read_sketch, resize_mask
 from ppcore.metrics.control import iou
-from ppcore.settings import StudyError, StudyWarning
-from ppcore.masks import write_mask
-from ppcore.sketches import load_sketches, read_sketch, resize_mask
+from ppcore.study.settings import StudyError, StudyWarning
 
 SHAPE = (120, 200)
 TISSUE = np.zeros(SHAPE, np.uint8)

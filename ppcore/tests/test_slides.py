@@ -11,12 +11,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ppcore.cohorts import Source, fingerprint, list_sources
-from ppcore.cut import cut_patches
-from ppcore.masks import read_mask, tissue_mask
-from ppcore.patches import check_set, load_index, store_index
-from ppcore.settings import REPOSITORY, StudyError, StudyWarning
-from ppcore.slides import SlideError, open_slide
+from ppcore.masks.make import read_mask, tissue_mask
+from ppcore.masks.patches import check_set, load_index, store_index
+from ppcore.slides.cohorts import Source, fingerprint, list_sources
+from ppcore.slides.cut import cut_patches
+from ppcore.slides.read import SlideError, open_slide
+from ppcore.study.settings import REPOSITORY, StudyError, StudyWarning
 
 GRID = {"height": 64, "width": 128, "mpp": 1.0, "air_threshold": 204, "max_air": 0.85, "stain": "he"}
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppcore.settings import StudyError, StudyWarning, load_settings
-from ppcore.split import split_patches
+from ppcore.slides.split import split_patches
+from ppcore.study.settings import StudyError, StudyWarning, load_settings
 
 
 def patch_table(counts: dict[str, int]) -> pd.DataFrame:

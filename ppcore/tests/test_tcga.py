@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppcore import tcga
-from ppcore.cohorts import list_sources
-from ppcore.phantom import Phantom, write_cohort
-from ppcore.settings import StudyError
+from ppcore.slides import tcga
+from ppcore.slides.cohorts import list_sources
+from ppcore.slides.phantom import Phantom, write_cohort
+from ppcore.slides.tcga import MANIFEST, download, find_slides, load_manifest
+from ppcore.study.settings import StudyError
 from ppcore.tests.test_run import run_all
-from ppcore.tcga import MANIFEST, download, find_slides, load_manifest
 
 SIZE = 300_000
 CONTENT = {f"id-{i}": np.random.default_rng(i).bytes(SIZE + i) for i in range(3)}

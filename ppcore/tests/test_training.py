@@ -17,17 +17,18 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import ppcore
-from ppcore.settings import StudyWarning
-from ppcore.training import checkpoint, loop, pix2pix
+from ppcore.methods import pix2pix
+from ppcore.methods.cyclegan import CycleGAN, CycleGANSettings, Unpaired
+from ppcore.methods.dcgan import DCGAN, DCGANSettings
+from ppcore.methods.depas import Depas, DepasSettings
+from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
+from ppcore.methods.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
+from ppcore.study.settings import StudyWarning
+from ppcore.training import checkpoint, loop
 from ppcore.training.checkpoint import load_checkpoint, newest_checkpoint, read_state
-from ppcore.training.cyclegan import CycleGAN, CycleGANSettings, Unpaired
-from ppcore.training.dcgan import DCGAN, DCGANSettings
-from ppcore.training.depas import Depas, DepasSettings
 from ppcore.training.loop import learning_rate_factor, prepared, train
 from ppcore.training.model_card import load_model
 from ppcore.training.order import data_order
-from ppcore.training.pix2pix import Pix2Pix, Pix2PixSettings
-from ppcore.training.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
 from ppcore.training.precision import precision_on
 
 SMALL = Pix2PixSettings(ngf=4, ndf=4, levels=3)
@@ -386,9 +387,9 @@ def test_full_disk_leaves_the_older_checkpoints(unbroken, tmp_path, monkeypatch)
 def test_changed_code_starts_anew_and_only_code_that_decides_the_result_counts(tmp_path, monkeypatch, capsys):
     run(tmp_path)
     hashes = loop._training_code(Pix2Pix(SMALL))
-    assert {"pix2pix.py", "loop.py", "ppcore/networks/unet.py", "ppcore/losses.py"} <= set(hashes)
-    assert not {"ppcore/files.py", "ppcore/settings.py"} & set(hashes)
-    monkeypatch.setattr(loop, "_training_code", lambda method: hashes | {"ppcore/losses.py": "other"})
+    assert {"pix2pix.py", "loop.py", "ppcore/networks/unet.py", "ppcore/methods/losses.py"} <= set(hashes)
+    assert not {"ppcore/study/files.py", "ppcore/study/settings.py"} & set(hashes)
+    monkeypatch.setattr(loop, "_training_code", lambda method: hashes | {"ppcore/methods/losses.py": "other"})
     run(tmp_path)
     assert "removed, training starts anew" in capsys.readouterr().out
 

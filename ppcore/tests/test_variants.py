@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppcore.training.pix2pix import Pix2PixSettings
-from ppcore.variants import CHANGES, OWN, one_more, reading, variants
+from ppcore.experiments.variants import CHANGES, OWN, one_more, reading, variants
+from ppcore.methods.pix2pix import Pix2PixSettings
 
 
 def test_the_interval_of_one_more_training_by_hand():

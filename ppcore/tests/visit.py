@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from ppcore.draw import BRUSH
-from ppcore.masks import read_mask
+from ppcore.drawing.page import BRUSH
+from ppcore.masks.make import read_mask
 from ppcore.tests.test_answer import H, W
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -24,9 +24,8 @@ from typing import Any
 import cloudpickle
 import torch
 
-from ppcore.files import atomic
-from ppcore.training.interrupt import end_with
-
+from ppcore.study.files import atomic
+from ppcore.study.interrupt import end_with
 
 STOPS_WITHIN = "600"  # s after Ctrl-C, for a step, and a row of the log, to end; then torchrun kills
 

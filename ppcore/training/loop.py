@@ -25,11 +25,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ppcore.code import code_hash, code_hashes
-from ppcore.files import atomic, write_text
+from ppcore.study.files import atomic, write_text
+from ppcore.study.fingerprint import code_hash, code_hashes
+from ppcore.study.interrupt import ignore_interrupt, late_interrupt
 from ppcore.training.checkpoint import State, load_checkpoint, newest_checkpoint, read_state, save_checkpoint
 from ppcore.training.ema import Average
-from ppcore.training.interrupt import ignore_interrupt, late_interrupt
 from ppcore.training.launch import launch, launched
 from ppcore.training.method import Method
 from ppcore.training.model_card import write_model
@@ -37,7 +37,8 @@ from ppcore.training.order import STEP, SeededItems, data_order, torch_seed
 from ppcore.training.precision import precision_on
 from ppcore.training.ranks import any_of, first_process_first, mean_of, rank_and_ranks
 
-LEARNS = ("ppcore/networks/", "ppcore/training/", "ppcore/losses.py")
+LEARNS = ("ppcore/networks/", "ppcore/training/", "ppcore/methods/losses.py", "ppcore/methods/image_pool.py",
+          "ppcore/methods/sampling.py")
 
 
 def train(

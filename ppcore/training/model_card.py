@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from ppcore.files import atomic, write_text
+from ppcore.study.files import atomic, write_text
 from ppcore.training.checkpoint import load_networks, network_tensors
 from ppcore.training.method import Method
 from ppcore.training.precision import precision_on

@@ -1,0 +1,152 @@
+"""How is a paired data set made by trained models, from sketches or from the kinds of mask a cohort holds?
+
+    <folder>/coarse/<pair>.png    the outline that was asked for, 1 bit, white = tissue
+    <folder>/fine/<pair>.png      the fine mask that pix2pix made of it
+    <folder>/rgb/<pair>.webp      its image by pix2pixHD, lossless; where one is trained
+    <folder>/made_with.json       models, cohort, commit, seed
+    <folder>/index.csv            one line a pair, columns as INDEX; written last: without it the set is not whole
+"""
+
+import json
+import shutil
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ppcore.drawing.answer import Drawing, Models, as_coarse, draw_canvas, draw_fine, draw_images
+from ppcore.masks.kinds import spread_exemplars
+from ppcore.masks.make import read_mask, write_mask
+from ppcore.masks.patches import load_index, write_image
+from ppcore.masks.simulate import augment
+from ppcore.masks.sketches import Tissue, load_sketches
+from ppcore.study.files import hash_file, write_text
+from ppcore.study.settings import StudyError, data_folder, warn
+
+INDEX = ("pair", "outline", "kind", "variant", "seed", "asked", "obtained", "coarse_hash", "fine_hash", "rgb_hash")
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is asked for: mask (H, W) in {0, 1}, of a patch's size or a canvas; kind: of notebook 03, 0 for a sketch."""
+
+    name: str
+    mask: np.ndarray
+    kind: int = 0
+
+
+def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto",
+                  canvas: tuple[int, int] | None = None) -> list[Outline]:
+    """The drawings of a folder (`ppcore.masks.sketches.load_sketches`), stretched to a patch, or to a `canvas` (H, W).
+
+    Raises `StudyError` where there is none.
+    """
+    height, width = canvas or (models.height, models.width)
+    found = [Outline(name, mask) for name, mask, _ in load_sketches(folder, height, width, tissue)]
+    if not found:
+        raise StudyError(f"{folder} holds no drawing that can be used: wanted pictures, Labelme files or saved drawings")
+    return found
+
+
+def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
+    """`count` outlines, as many of each kind (to one), so that the set covers what masks there are, not how frequent.
+
+    Coarse masks of training patches, the most typical first and subject by subject; when all of a cohort's are used,
+    variations of them (reading R13). Raises `StudyError` where notebook 03 has not been run.
+    """
+    folder = data_folder(models.profile, models.cohort)
+    kinds = folder / "clusters" / "index.csv"
+    if not kinds.exists():
+        raise StudyError(f"{kinds} is not there: run notebook 03 first (./run_all.sh --profile {models.profile} "
+                         f"--cohort {models.cohort} --only 03)")
+    table = pd.read_csv(kinds, dtype={"patch": str}).merge(load_index(folder / "patches")[["patch", "subject"]])
+    of_kind = {kind: spread_exemplars(group, len(group)) for kind, group in table.groupby("cluster")}
+    outlines = []
+    for number in range(count):
+        kind = sorted(of_kind)[number % len(of_kind)]
+        again, place = divmod(number // len(of_kind), len(of_kind[kind]))
+        patch = of_kind[kind][place]
+        mask = read_mask(folder / "coarse" / f"{patch}.png")
+        name = patch if not again else f"{patch}_varied{again}"
+        outlines.append(Outline(name, mask if not again else augment(mask, _own_seed(seed, name)), int(kind)))
+    return outlines
+
+
+def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, seed: int, variants: int = 1,
+                   anew: bool = False) -> pd.DataFrame:
+    """Store `variants` pairs of each outline as <name>_<variant>; returns the index.
+
+    An outline of another size than a patch is a canvas that windows fill (`ppcore.drawing.answer.draw_canvas`). A pair depends
+    on its outline, the seed and the models alone, not on the others. What an interrupted call has stored is kept and
+    not made again, unless its outline is another now. Raises `StudyError` for a folder with anything that these models
+    and this seed did not make, which `anew` removes instead, and where no outline has tissue; single empty ones are
+    warned of and left out.
+    """
+    rows = []
+    for rows in tqdm(growing_rows(models, outlines, folder, seed, variants, anew), total=len(outlines),
+                     desc="generating pairs", unit="outline"):
+        pass
+    return pd.DataFrame(rows, columns=INDEX)
+
+
+def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, seed: int,
+                 variants: int = 1, anew: bool = False) -> Iterator[list[tuple]]:
+    """`generate_pairs` outline by outline: yields the rows of the index so far; it is stored after the last outline."""
+    folder = Path(folder)
+    sizes = sorted({outline.mask.shape for outline in outlines})
+    made_with = json.dumps(models.made_with | {"seed": seed, "variants": variants, "sizes": sizes}, indent=1) + "\n"
+    record = folder / "made_with.json"
+    if folder.exists() and any(folder.iterdir()) and (not record.exists() or record.read_text() != made_with):
+        if not anew:
+            raise StudyError(f"{folder} holds what another seed, number of variants, commit or other models made, or "
+                             "pairs of another size: give another folder")
+        shutil.rmtree(folder)
+    write_text(record, made_with)
+    (folder / "index.csv").unlink(missing_ok=True)  # of fewer outlines, before
+    rows = []
+    for outline in outlines:
+        own, names = _own_seed(seed, outline.name), [f"{outline.name}_{variant}" for variant in range(variants)]
+        try:
+            paths = _stored(models, outline, folder, own, names)
+        except StudyError as error:
+            warn(f"{outline.name} is left out: {error}")
+            paths = []
+        for variant, (name, (coarse, fine, rgb)) in enumerate(zip(names, paths)):
+            rows.append((name, outline.name, outline.kind, variant, own, read_mask(coarse).mean(), read_mask(fine).mean(),
+                         hash_file(coarse), hash_file(fine), hash_file(rgb) if models.pix2pixhd else ""))
+        yield rows
+    if not rows:
+        raise StudyError(f"none of the {len(outlines)} outlines has tissue: nothing was made")
+    write_text(folder / "index.csv", pd.DataFrame(rows, columns=INDEX).to_csv(index=False, float_format="%.6f"))
+
+
+def _stored(models: Models, outline: Outline, folder: Path, seed: int, names: list[str]) -> list[tuple[Path, Path, Path]]:
+    """Paths of the three files of each name, which are made where one is missing or was made of another outline."""
+    paths = [(folder / "coarse" / f"{name}.png", folder / "fine" / f"{name}.png", folder / "rgb" / f"{name}.webp")
+             for name in names]
+    asked = as_coarse(outline.mask, *outline.mask.shape)
+    missing = [number for number, (coarse, *others) in enumerate(paths)
+               if not all(path.exists() for path in (coarse, *others[:2 if models.pix2pixhd else 1]))
+               or not np.array_equal(read_mask(coarse), asked)]
+    if outline.mask.shape != (models.height, models.width):
+        for number in missing:
+            _store(draw_canvas(models, outline.mask, seed, number), paths[number:number + 1])
+    elif missing:
+        _store(draw_images(models, draw_fine(models, outline.mask, seed, len(names))), paths)
+    return paths
+
+
+def _store(drawing: Drawing, paths: list[tuple[Path, Path, Path]]) -> None:
+    for number, (coarse, fine, rgb) in enumerate(paths):
+        write_mask(coarse, drawing.coarse)
+        write_mask(fine, drawing.fine[number])
+        if drawing.images:
+            write_image(rgb, drawing.images[number])
+
+
+def _own_seed(seed: int, name: str) -> int:
+    return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0]) >> 1

@@ -1,0 +1,116 @@
+"""Do seams show where the windows of a filled canvas end? And how far do overlapping windows disagree?"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from ppcore.drawing.canvas import bands, draw_window, starts
+from ppcore.training.method import Method
+
+
+@dataclass(frozen=True)
+class Seams:
+    """Change across seam lines: its mean, as a ratio to that across lines beside them, and that ratio without seams.
+
+    low, high: 95 % of the ratio where there are no seams; p: two-sided. count: of the lines compared.
+    """
+
+    jump: float
+    ratio: float
+    low: float
+    high: float
+    p: float
+    count: int
+
+
+def seam_ratio(field: np.ndarray, rows: Iterable[int], columns: Iterable[int], reach: int = 16, period: int = 1,
+               permutations: int = 999, seed: int = 0) -> Seams:
+    """Compare the change across seam lines with that across the lines beside them.
+
+    field: (H, W), a mask in {0, 1} or a network's output. rows, columns: lines; r lies between rows r - 1 and r. The
+    change across a line is the mean of |difference| over its pixel pairs: in a mask, the share of pairs that differ.
+
+    Beside a line are those up to `reach` px away, at multiples of `period` px: up-convolutions leave a texture of some
+    period inside a window, too, and only lines of one phase see the same of it. Lines that are seams themselves or lie
+    outside are not taken. Without seams, which line of such a group is called the seam is arbitrary: drawing it anew
+    `permutations` times gives `low`, `high` and `p`. Raises `ValueError` where no line has one beside it.
+    """
+    groups = []
+    for axis, lines in enumerate((sorted(set(rows)), sorted(set(columns)))):
+        changes = change_across(field, axis)
+        for line in lines:
+            beside = [line + sign * step for step in range(period, reach + 1, period) for sign in (-1, 1)]
+            beside = [other for other in beside if 1 <= other < field.shape[axis] and other not in lines]
+            if 1 <= line < field.shape[axis] and beside:
+                groups.append(changes[[line, *beside]])
+    if not groups:
+        raise ValueError(f"no seam inside {field.shape} px has a line beside it within {reach} px, at multiples of "
+                         f"{period} px: take a larger canvas or a longer reach")
+    rng = np.random.default_rng(seed)
+    chosen = [np.append(0, rng.integers(len(group), size=permutations)) for group in groups]  # first, as it is
+    across = np.mean([group[which] for group, which in zip(groups, chosen)], axis=0)
+    beside = np.mean([(group.sum() - group[which]) / (len(group) - 1) for group, which in zip(groups, chosen)], axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.where(across == beside, 1.0, across / beside)
+    tail = min((ratios >= ratios[0]).mean(), (ratios <= ratios[0]).mean())
+    return Seams(float(across[0]), float(ratios[0]), *map(float, np.quantile(ratios[1:], (0.025, 0.975), method="nearest")),
+                 min(1.0, 2 * float(tail)), len(groups))
+
+
+def change_across(field: np.ndarray, axis: int) -> np.ndarray:
+    """Mean |difference| across each line of an axis, (length,); the first, where nothing lies before it, is nan."""
+    field = field.T if axis else field
+    pairs = zip(field, field[1:])
+    return np.array([np.nan, *(np.abs(after - before.astype(np.float32)).mean() for before, after in pairs)])
+
+
+def window_edges(shape: tuple[int, int], window: tuple[int, int], overlap: int) -> tuple[list[int], list[int]]:
+    """Rows and columns inside a canvas at which a window starts or ends."""
+    return tuple(sorted({edge for start in starts(length, size, overlap) for edge in (start, start + size)
+                         if 0 < edge < length}) for length, size in zip(shape, window))
+
+
+def disagreement(method: Method, coarse: np.ndarray, window: tuple[int, int], seed: int, overlap: int,
+                 tied: bool) -> float:
+    """Share of px in which neighbouring windows give another mask where they overlap; mean over the pairs with tissue.
+
+    coarse: (H, W) in {0, 1}. Otherwise as `ppcore.drawing.canvas.fill_mask`. nan where no two windows overlap.
+    """
+    tops, lefts = (starts(length, size, overlap) for length, size in zip(coarse.shape, window))
+    above, differ = {}, []
+    for top in tqdm(tops, desc="comparing windows", unit="row", leave=False):
+        before = None
+        for left in lefts:
+            tissue = draw_window(method, coarse, window, top, left, seed, tied)[0] > 0
+            for other, own in ((before, tissue[:, :overlap]), (above.get(left), tissue[:overlap])):
+                if other is not None and (other.any() or own.any()):
+                    differ.append((other != own).float().mean().item())
+            before, above[left] = tissue[:, -overlap:], tissue[-overlap:]
+    return float(np.mean(differ)) if differ else math.nan
+
+
+def compare_seams(method: Method, coarse: np.ndarray, window: tuple[int, int], seed: int, period: int,
+                  tied: bool = True) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Fill a canvas by tiles side by side and by blended windows; seams of either, and the masks (H, W) by name.
+
+    The overlap is half the window's shorter side. period: px from a seam to the lines on either side that it is
+    compared with (`seam_ratio`); 2**(levels - 2) is that of the texture which the demo's U-Net leaves in even areas.
+    Otherwise as `ppcore.drawing.canvas.fill_mask`. Table: a row for each canvas (tiles, blended), field (the outline, which
+    knows of no windows; the mask; the output before its threshold) and lines (rows, columns); then the columns of
+    `Seams`.
+    """
+    half, rows, masks = min(window) // 2, [], {}
+    for canvas, overlap in (("tiles", 0), ("blended", half)):
+        lines = window_edges(coarse.shape, window, overlap)
+        output = torch.cat([band[0] for _, band in bands(method, coarse, window, seed, overlap, tied)]).numpy()
+        masks[canvas] = (output > 0).astype(np.uint8)
+        for name, field in (("outline", coarse), ("mask", masks[canvas]), ("output", output)):
+            for which, at in (("rows", (lines[0], [])), ("columns", ([], lines[1]))):
+                seams = seam_ratio(field, *at, reach=period, period=period)
+                rows.append({"canvas": canvas, "field": name, "lines": which} | asdict(seams))
+    return pd.DataFrame(rows), masks

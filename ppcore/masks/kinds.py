@@ -1,0 +1,129 @@
+"""Which kinds of mask does a cohort hold?
+
+The paper groups real masks by K-means and has sketches drawn of each kind (section 2.4; reading R11). It names neither
+the features nor K. A mask is a row of `features` (N, D) here; kinds are numbered 1 to K.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+import cv2
+import numpy as np
+import pandas as pd
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from threadpoolctl import threadpool_limits
+
+from ppcore.metrics.morphometry import SD_FLOOR
+from ppcore.study.settings import StudyError
+
+STARTS = 20  # of K-means, the best one counts; with ten, two seeds agreed less, by some .03 of the adjusted Rand index
+one_thread = threadpool_limits.wrap(limits=1)  # several would add up in any order: two runs would differ by rounding
+
+
+def standardise(descriptors: np.ndarray) -> np.ndarray:
+    """Descriptors (N, D) of `describe_all` in units of their sd, mean 0 (reading R27).
+
+    The sd is no less than SD_FLOOR: a descriptor that hardly varies would otherwise count as much as any other.
+    """
+    return (descriptors - descriptors.mean(axis=0)) / np.maximum(descriptors.std(axis=0), SD_FLOOR)
+
+
+def shrink(masks: Iterable[np.ndarray], height: int = 16, width: int = 32) -> np.ndarray:
+    """Masks (H, W) in {0, 1} as tissue fractions in [0, 1] of height x width fields: (N, height * width).
+
+    They say where tissue lies and nothing of its texture. All have one unit, so they are not standardised. To keep
+    90 % of their variance by PCA changed neither the silhouette nor the stability by much, and is left out.
+    """
+    return np.stack([cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA).ravel()
+                     for mask in masks]).astype(np.float64)
+
+
+def numbers_to_try(features: np.ndarray, k: int) -> range:
+    """The K to compare with k: 2 to 2 k, or as many as the masks allow. Raises `StudyError` as `cluster` does."""
+    return range(2, max(k, min(2 * k, _distinct(features, k) - 1)) + 1)
+
+
+@one_thread
+def cluster(features: np.ndarray, k: int, seed: int, by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """K-means (Lloyd 1982, k-means++ starts): labels (N,) in 1 to k, and centres (k, D), of kind i in row i - 1.
+
+    features: (N, D). by: (N,) what the kinds are ordered by, from the least mean of it on; the study takes the tissue
+    fraction. So two seeds that find the same kinds give them the same numbers. Raises `StudyError` unless there are
+    more different masks than k, which a silhouette needs too.
+    """
+    fitted = _fit(features, k, seed)
+    means = [np.asarray(by)[fitted.labels_ == kind].mean() for kind in range(k)]
+    order = sorted(range(k), key=lambda kind: (means[kind], *fitted.cluster_centers_[kind]))
+    return np.argsort(order)[fitted.labels_] + 1, fitted.cluster_centers_[order]
+
+
+@one_thread
+def choose_k(features: np.ndarray, ks: Iterable[int], seed: int) -> pd.DataFrame:
+    """What each K, 2 or more, would give: columns k, inertia, silhouette.
+
+    inertia: sum of squared distances to the centres, in the features' unit; it falls with K, less steeply from a good K
+    on (the elbow). silhouette: mean over masks of (b - a) / max(a, b), a and b the mean distances to the masks of the
+    own and of the nearest other kind (Rousseeuw 1987); in [-1, 1], about 0 where kinds touch. Raises as `cluster`.
+    """
+    rows = []
+    for k in ks:
+        fitted = _fit(features, k, seed)
+        rows.append({"k": k, "inertia": fitted.inertia_, "silhouette": silhouette_score(features, fitted.labels_)})
+    return pd.DataFrame(rows)
+
+
+@one_thread
+def stability(features: np.ndarray, k: int, seeds: Sequence[int]) -> tuple[float, float]:
+    """How far the seeds agree: mean and least adjusted Rand index over pairs of them (Hubert and Arabie 1985).
+
+    1: the same kinds whatever the seed; 0: no more alike than by chance. Says nothing of other subjects' masks.
+    Raises `StudyError` for fewer than two seeds, or as `cluster`.
+    """
+    if len(seeds) < 2:
+        raise StudyError(f"stability over {len(seeds)} seed(s): wanted 2 or more to compare (-p cluster_seeds=2)")
+    labels = [_fit(features, k, seed).labels_ for seed in seeds]
+    agreement = [adjusted_rand_score(a, b) for a, b in combinations(labels, 2)]
+    return float(np.mean(agreement)), float(np.min(agreement))
+
+
+def rank(features: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> pd.DataFrame:
+    """Columns cluster, distance, rank, a row a mask.
+
+    distance: to the own centre, in the features' unit. rank: within the kind, 1 = nearest to its centre; of equal
+    distances the earlier row comes first.
+    """
+    table = pd.DataFrame({"cluster": labels, "distance": np.linalg.norm(features - centres[labels - 1], axis=1)})
+    return table.assign(rank=table.groupby("cluster")["distance"].rank(method="first").astype(int))
+
+
+def exemplars(features: np.ndarray, labels: np.ndarray, centres: np.ndarray,
+              count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each kind, in order: rows of the `count` masks nearest to its centre, nearest first, and of the `count` odd
+    ones out, farthest first. A small kind has fewer: no mask is in both.
+    """
+    ranked = rank(features, labels, centres).sort_values(["cluster", "rank"])
+    rows = [group.index.to_numpy() for _, group in ranked.groupby("cluster")]
+    return [(row[:count], row[count:][::-1][:count]) for row in rows]
+
+
+def _distinct(features: np.ndarray, k: int) -> int:
+    found = len(np.unique(features, axis=0))
+    if found <= k:
+        raise StudyError(f"{len(features)} train masks, {found} of them different, for {k} clusters: wanted at least "
+                         f"{k + 1}. Give more slides, or ask for fewer (-p clusters={max(2, found - 1)})")
+    return found
+
+
+def _fit(features: np.ndarray, k: int, seed: int) -> KMeans:
+    _distinct(features, k)
+    return KMeans(k, n_init=STARTS, random_state=seed).fit(features)
+
+
+def spread_exemplars(table: pd.DataFrame, count: int) -> list[str]:
+    """`count` patches (fewer if there are no more) that stand for all kinds: kinds in turn, within a kind subjects in
+    turn, of each the mask nearest to the centre first. table: columns patch, subject, cluster, rank (of `rank`)."""
+    table = table.sort_values("rank")
+    table = table.assign(turn=table.groupby(["cluster", "subject"]).cumcount()).sort_values(["turn", "rank"], kind="stable")
+    table = table.assign(place=table.groupby("cluster").cumcount())
+    return table.sort_values(["place", "cluster"])["patch"].head(count).tolist()

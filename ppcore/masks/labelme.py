@@ -1,0 +1,203 @@
+"""How do the outlines that somebody drew in Labelme become a mask, and a mask such outlines?
+
+The file is Labelme's own JSON: shapes of label, points (x, y) and shape_type; x runs right and y down, in px of the
+image that was drawn on, and pixel (0, 0) covers the square from 0 to 1. A pixel belongs to a shape where its centre
+does; a polygon that crosses itself is filled by the even-odd rule, as on Labelme's screen.
+
+Labelme knows no hole. Here a shape whose label is one of HOLES (in any case) cuts out of what stands before it in the
+file, and any other label is tissue; so the order of the file counts, and an island in a hole comes after the hole.
+"""
+
+import base64
+import io
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ppcore.study.files import write_text
+from ppcore.study.settings import StudyError
+
+HOLES = ("hole", "air", "background")
+AREAS = {"polygon": 3, "rectangle": 2, "circle": 2, "oriented_rectangle": 4, "mask": 2}  # least number of points
+LARGEST_BYTES = 16 * 2**20  # of a file; Labelme keeps the image in it
+MOST_POINTS = 200_000  # of a file; a hand makes hundreds, and the fine mask of a patch some ten thousand
+EXACT = 0.25  # px that an outline passes beside the centres of pixels, see `write_labelme`
+MOST_SHAPES = 10_000  # of a file; a wide one takes 3 ms at 512 x 1024 px
+LARGEST_PX = 50_000_000  # of a picture, or a file's bitmaps; decoded it takes 400 MB, with transparency twice that
+
+
+def read_labelme(path: str | Path, height: int, width: int) -> tuple[np.ndarray, str]:
+    """Tissue of a Labelme file, scaled to (height, width): mask (height, width) uint8 in {0, 1}, and a remark.
+
+    Polygons, rectangles (two corners, or four turned ones), circles (centre, a point of the rim) and masks (Labelme's
+    bitmaps). Raises `StudyError` for what is no such file, one over LARGEST_BYTES, MOST_POINTS, MOST_SHAPES or
+    LARGEST_PX, and for shapes that enclose nothing, such as lines.
+    """
+    path = Path(path)
+    image_height, image_width, shapes = _load(path)
+    scale = np.array([width / image_width, height / image_height])
+    mask = np.zeros((height, width), np.uint8)
+    kinds, cuts, bitmaps = Counter(), 0, 0
+    for number, shape in enumerate(shapes, start=1):
+        try:
+            kind, points = _check_shape(shape, image_height, image_width)
+            hole = str(shape["label"]).strip().lower() in HOLES
+            if kind == "mask":
+                bitmaps += math.prod(np.abs(points[1] - points[0]) + 1)
+                if bitmaps > LARGEST_PX:
+                    raise StudyError(f"brings its bitmaps to {bitmaps / 1e6:.0f} million px; wanted at most "
+                                     f"{LARGEST_PX / 1e6:.0f}: draw on a smaller image")
+                mask[_sample_bitmap(shape, points, mask.shape, scale)] = not hole
+            else:
+                paint(mask, _corners(kind, points) * scale, not hole)
+        except StudyError as error:
+            raise StudyError(f"{path.name}: shape {number} of {len(shapes)} {error}") from None
+        kinds[kind] += 1
+        cuts += hole
+    remark = "outlines: " + (", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "none")
+    return mask, remark + (f"; {cuts} of them cut out" if cuts else "") + size_remark(
+        (image_height, image_width), (height, width))
+
+
+def size_remark(size: tuple[int, int], wanted: tuple[int, int]) -> str:
+    """What became of a drawing's size, (height, width) in px, as the end of a remark; empty where nothing did."""
+    if size == wanted:
+        return ""
+    wider = wanted[1] / size[1] / (wanted[0] / size[0])
+    stretch = f", its shape not kept: {max(wider, 1 / wider):.2f} times {'wider' if wider > 1 else 'higher'}"
+    return f"; resized from {size[0]} x {size[1]} px" + (stretch if abs(math.log(wider)) > 0.01 else "")
+
+
+def paint(mask: np.ndarray, points: np.ndarray, value: int) -> None:
+    """Set the pixels of `mask` (H, W) whose centre lies inside the closed polygon (N, 2) of (x, y), even-odd."""
+    height, width = mask.shape
+    first, last = (min(max(math.ceil(y - 0.5), 0), height) for y in (points[:, 1].min(), points[:, 1].max()))
+    edges = np.zeros((last - first, width + 1), np.uint8)
+    for (x0, y0), (x1, y1) in zip(points.tolist(), np.roll(points, -1, axis=0).tolist()):
+        if y0 > y1:
+            x0, y0, x1, y1 = x1, y1, x0, y0
+        top, bottom = max(math.ceil(y0 - 0.5), first), min(math.ceil(y1 - 0.5), last)  # rows whose centre it crosses
+        if top < bottom:
+            rows = np.arange(top, bottom)
+            across = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+            edges[rows - first, np.clip(np.ceil(across - 0.5), 0, width).astype(int)] ^= 1
+    mask[first:last][np.bitwise_xor.accumulate(edges, axis=1)[:, :width] == 1] = value
+
+
+def write_labelme(path: str | Path, mask: np.ndarray, tolerance: float = 0.5) -> None:
+    """Store a mask (H, W) in {0, 1} as polygons that Labelme opens and `read_labelme` reads, atomically.
+
+    tolerance: px by which a polygon may leave the edge; below EXACT every pixel comes back, with more points. Tissue is
+    labelled `tissue` and air in it `hole`, outer shapes first. The file holds the mask as its image, dark on white.
+    """
+    double = cv2.resize(np.ascontiguousarray(mask, np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    contours, tree = cv2.findContours(double, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    parents = tree[0, :, 3].tolist() if contours else []
+    shapes = []
+    for contour, parent in zip(contours, parents):
+        depth = 0
+        while parent >= 0:
+            depth, parent = depth + 1, parents[parent]
+        short = cv2.approxPolyDP(contour, 2 * tolerance, True) if tolerance else contour
+        # the contour runs through the middle of the outermost half px, a quarter px beside the edge: it splits the
+        # centres of tissue and air whichever of the two it encloses
+        points = ((short if len(short) > 2 else contour)[:, 0] + 0.5) / 2
+        shapes.append((depth, {"label": "hole" if depth % 2 else "tissue", "points": points.tolist(), "group_id": None,
+                               "description": "", "shape_type": "polygon", "flags": {}, "mask": None}))
+    shown = cv2.imencode(".png", np.where(mask, np.uint8(0), np.uint8(255)))[1]
+    write_text(path, json.dumps({
+        "version": "5.5.0", "flags": {}, "shapes": [shape for _, shape in sorted(shapes, key=lambda pair: pair[0])],
+        "imagePath": f"{Path(path).stem}.png", "imageData": base64.b64encode(shown).decode(),
+        "imageHeight": mask.shape[0], "imageWidth": mask.shape[1]}))
+
+
+def _load(path: Path) -> tuple[int, int, list[dict]]:
+    """Height and width of the image and the shapes of a Labelme file, as far as the file as a whole is checked."""
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_BYTES:
+            raise StudyError(f"{path.name} has {size / 2**20:.0f} MiB; wanted at most {LARGEST_BYTES / 2**20:.0f}: "
+                             "save it from Labelme without the image data")
+        text = path.read_text(encoding="utf-8")
+        values = sum(map(text.count, "[{,"))  # each takes memory, some 70 bytes, as soon as it is parsed
+        if values > 6 * MOST_POINTS:
+            raise StudyError(f"{path.name} holds {values:,} values; wanted at most {6 * MOST_POINTS:,}: simplify its "
+                             "outlines")
+        content = json.loads(text)
+    except (RecursionError, MemoryError):
+        raise StudyError(f"{path.name} is nested too deeply for a Labelme file: draw it again") from None
+    except OSError as error:
+        raise StudyError(f"{path.name} cannot be read ({error.strerror}): wanted a Labelme file") from None
+    except ValueError as error:
+        if isinstance(error, StudyError):
+            raise
+        raise StudyError(f"{path.name} is no JSON ({error}): wanted a file saved by Labelme") from None
+    shapes = content.get("shapes") if isinstance(content, dict) else None
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
+        raise StudyError(f"{path.name} is no Labelme file, it has no list of shapes: save the drawing from Labelme")
+    height, width = sides = content.get("imageHeight"), content.get("imageWidth")
+    if not all(type(side) is int and 0 < side <= 10**6 for side in sides):
+        raise StudyError(f"{path.name}: imageHeight and imageWidth are {height!r:.20} and {width!r:.20}; wanted px, 1 "
+                         "to a million: open it in Labelme beside its image and save it again")
+    points = sum(len(shape["points"]) for shape in shapes if isinstance(shape.get("points"), list))
+    for count, most, what in ((points, MOST_POINTS, "points"), (len(shapes), MOST_SHAPES, "shapes")):
+        if count > most:
+            raise StudyError(f"{path.name} has {count:,} {what}; wanted at most {most:,}: simplify its outlines")
+    return height, width, shapes
+
+
+def _check_shape(shape: dict, height: int, width: int) -> tuple[str, np.ndarray]:
+    """Type and points (N, 2) of a shape; raises `StudyError` that goes on after "shape 1 of 2"."""
+    kind = shape.get("shape_type") or "polygon"  # early versions of Labelme knew no other
+    if not isinstance(kind, str) or kind not in AREAS:
+        raise StudyError(f"is a {kind!r:.40}, which encloses nothing: wanted {', '.join(AREAS)}")
+    if not isinstance(shape.get("label"), str):
+        raise StudyError(f"has the label {shape.get('label')!r:.40}: wanted a text")
+    points = shape.get("points")
+    try:
+        points = np.array(points, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        points = np.empty(0)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < AREAS[kind]:
+        raise StudyError(f"has no points of a {kind}: wanted {AREAS[kind]} or more pairs of x and y")
+    size = np.array([width, height])
+    if not ((points >= -size).all() and (points <= 2 * size).all()):  # nor is what is no number
+        raise StudyError(f"has points far outside its image of {height} x {width} px: draw it again")
+    return kind, points
+
+
+def _corners(kind: str, points: np.ndarray) -> np.ndarray:
+    """The polygon (N, 2) of a shape; a circle becomes one of 360 corners, .005 % smaller."""
+    if kind == "rectangle":
+        (x0, y0), (x1, y1) = points[:2]
+        return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+    if kind == "circle":
+        angles = np.radians(np.arange(360))
+        return points[0] + math.dist(*points[:2]) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return points
+
+
+def _sample_bitmap(shape: dict, points: np.ndarray, wanted: tuple[int, int], scale: np.ndarray) -> np.ndarray:
+    """Labelme's `mask`: a PNG whose upper left and lower right pixel are `points`; bool of the size `wanted`."""
+    (left, top), (right, bottom) = points[:2].round().astype(int).tolist()
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(shape["mask"])), formats=("PNG",)) as image:
+            if image.size != (right - left + 1, bottom - top + 1):  # told by the header, before anything is decoded
+                raise StudyError(f"is a mask of {image.height} x {image.width} px in a box of {bottom - top + 1} x "
+                                 f"{right - left + 1}: draw it again")
+            bitmap = np.asarray(image.convert("L")) > 0
+    except StudyError:
+        raise
+    except Exception as error:  # base64 and the decoder raise many kinds
+        raise StudyError(f"is a mask whose bitmap cannot be read ({error}): draw it again") from None
+    rows, columns = (((np.arange(size) + 0.5) / step).astype(int) - first
+                     for size, step, first in zip(wanted, scale[::-1], (top, left)))
+    within = [(place >= 0) & (place < size) for place, size in zip((rows, columns), bitmap.shape)]
+    inside = np.zeros(wanted, bool)
+    inside[np.ix_(*within)] = bitmap[np.ix_(rows[within[0]], columns[within[1]])]
+    return inside

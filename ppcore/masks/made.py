@@ -1,0 +1,44 @@
+"""Where do the masks and images that a model makes lie?
+
+    generated/<method>/<name>_<sample>.png    fine mask, 1 bit; or .webp, RGB image
+    generated/<method>/index.csv              name, sample, tissue_fraction, hash
+
+<name> is the patch whose outline or mask was given, or `noise_<number>` where nothing was.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ppcore.masks.make import write_mask
+from ppcore.masks.patches import write_image
+from ppcore.study.files import hash_file, write_text
+
+
+def generate_set(draw: Callable[[str, list[int]], list[np.ndarray]], names: Iterable[str], folder: str | Path,
+                 seed: int, samples: int = 1, several: Iterable[str] = ()) -> pd.DataFrame:
+    """Store one mask or image for each of `names`, and `samples` for those in `several`, as <name>_<sample>.
+
+    draw: from a name and a list of seeds to as many masks (H, W) in {0, 1} or images (H, W, 3) uint8. The noise of each
+    is drawn from `seed`, its place among the names and its number, so that it does not depend on the others. The index,
+    also returned, has the columns patch (the name), sample, tissue_fraction (of a mask) and hash; it is written last.
+    """
+    folder, several = Path(folder), set(several)
+    shutil.rmtree(folder, ignore_errors=True)
+    rows = []
+    for place, name in enumerate(tqdm(list(names), desc=f"generating {folder.name}", unit="patch")):
+        count = samples if name in several else 1
+        seeds = [int(s) for s in np.random.SeedSequence((seed, place)).generate_state(count)]
+        for sample, made in enumerate(draw(name, seeds)):
+            mask = made.ndim == 2
+            path = folder / f"{name}_{sample}.{'png' if mask else 'webp'}"
+            (write_mask if mask else write_image)(path, made)
+            rows.append({"patch": name, "sample": sample, "tissue_fraction": made.mean() if mask else np.nan,
+                         "hash": hash_file(path)})
+    index = pd.DataFrame(rows)
+    write_text(folder / "index.csv", index.to_csv(index=False, float_format="%.6f"))
+    return index

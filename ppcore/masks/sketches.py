@@ -1,0 +1,148 @@
+"""What did somebody draw? Pictures and Labelme files as masks.
+
+A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue, much coarser than C(m) (section 2.4; readings R10, R12).
+"""
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from ppcore.masks.labelme import LARGEST_PX, read_labelme, size_remark
+from ppcore.study.settings import DRAWINGS, StudyError, warn
+
+LEAST_CONTRAST = 12 / 255  # between darkest and lightest, of the picture's range; less is paper, noise of JPEG and all
+# Width of the frame, of the shorter side, and the share of it that one tone must have. At .98, 93 % of simulated
+# sketches of real and phantom patches are read rightly in dark on light, at .75 only 61 %: tissue fills their frames.
+FRAME, PAPER_SHARE = 0.02, 0.98
+NAMED = 5  # files that a warning names
+
+Tissue = Literal["auto", "dark", "light"]
+
+
+def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "auto",
+                allow_plain: bool = False) -> tuple[np.ndarray, str]:
+    """Read a drawing (PNG, JPEG or Labelme JSON): mask (height, width) uint8 in {0, 1}, and how it was read, in words.
+
+    A picture's pixels are dark or light as they lie below or above the middle between its darkest and lightest gray
+    (luma); the share of tissue is averaged by area to the wanted size, and tissue is where it exceeds a half. What
+    is transparent was not drawn on; what is opaque is drawn in the tone that most of it has. In a picture without
+    transparency `tissue` says which tone is tissue. "auto" takes for paper the tone that has at least PAPER_SHARE of
+    the frame; where neither has, it guesses dark on light, as people draw, and the remark says so. It errs where
+    tissue fills the frame, and on nearly all light-on-dark drawings of patches: say "light" for those, as for masks
+    that this study stored. In a mask of two values too close for the eye, such as 0 and 1, the larger one is tissue.
+
+    Raises `StudyError` for a file that cannot be read, is too large, or, unless `allow_plain`, shows one tone alone.
+    A picture of one tone is air under "auto". Lines are not closed or filled: what is drawn is the tissue itself.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        mask, remark = read_labelme(path, height, width)
+    else:
+        gray, opaque = _read_picture(path)
+        drawn, remark = _split_tones(gray, opaque, tissue)
+        mask, remark = resize_mask(drawn, height, width), remark + size_remark(gray.shape, (height, width))
+    if not allow_plain and mask.min() == mask.max():
+        raise StudyError(f"{path.name} is all {'tissue' if mask.any() else 'air'} at {height} x {width} px ({remark}): "
+                         f"draw {'some air' if mask.any() else 'the tissue as filled areas'}, or remove it")
+    return mask, remark
+
+
+def load_sketches(folder: str | Path, height: int, width: int,
+                  tissue: Tissue = "auto") -> list[tuple[str, np.ndarray, str]]:
+    """All drawings of a folder, by name: (name, mask (height, width) in {0, 1}, remark), as `read_sketch` reads them.
+
+    name: the file's, without its suffix. An image beside a Labelme file of its name is what was drawn on, and no
+    drawing. What the drawing page saved, <name>/sketch.png, is one too, its tissue light. Files that cannot be used are
+    warned of and left out, other kinds of files are passed over. Raises `StudyError` where the folder is not there.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StudyError(f"{folder} is no folder: wanted one with drawings ({', '.join(DRAWINGS)})")
+    found: dict[str, tuple[np.ndarray, str]] = {}
+    outlined, wrong = set(), []
+    files = [path for path in folder.iterdir() if path.suffix.lower() in DRAWINGS and not path.name.startswith(".")]
+    files += folder.glob("[!.]*/sketch.png")
+    for path in sorted(files, key=lambda path: (path.suffix.lower() != ".json", str(path))):
+        name = path.stem if path.parent == folder else path.parent.name
+        if path.suffix.lower() == ".json":
+            outlined.add(path.stem)
+        elif path.stem in outlined:
+            continue
+        if name in found:
+            wrong.append(f"{path.name} has the name of another drawing: give it one of its own")
+            continue
+        try:
+            found[name] = read_sketch(path, height, width, tissue if path.parent == folder else "light")
+        except StudyError as error:
+            wrong.append(str(error))
+    if wrong:
+        more = f"\n... and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        warn(f"{len(wrong)} of the {len(files)} drawings in {folder} left out:\n" + "\n".join(wrong[:NAMED]) + more)
+    return [(name, *found[name]) for name in sorted(found)]
+
+
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Mask (H, W) in {0, 1} or bool -> (height, width) uint8 in {0, 1}: tissue where over half of the area is."""
+    share = np.asarray(mask, np.float32)
+    if share.shape == (height, width):
+        return (share > 0.5).astype(np.uint8)
+    # first what shrinks, averaged by area; then what grows, so that its edges are not stepped
+    share = cv2.resize(share, (min(width, share.shape[1]), min(height, share.shape[0])), interpolation=cv2.INTER_AREA)
+    return (cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5).astype(np.uint8)
+
+
+def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Gray (H, W) float32 in [0, 1] of a PNG or JPEG, and bool (H, W) of what is opaque, None where all is."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
+            image = Image.open(path, formats=("PNG", "JPEG"))
+        with image:
+            if image.width * image.height > LARGEST_PX:
+                raise StudyError(f"{path.name} has {image.height} x {image.width} px; wanted at most "
+                                 f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller")
+            image.load()
+            image = ImageOps.exif_transpose(image)  # a telephone held upright
+    except StudyError:
+        raise
+    except Image.DecompressionBombError:  # nor does Pillow open it
+        raise StudyError(f"{path.name} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million px; wanted at most "
+                         f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller") from None
+    except Exception as error:  # decoders raise many kinds on a broken file
+        raise StudyError(f"{path.name} cannot be read ({error}): wanted a PNG, a JPEG or a Labelme .json; export it "
+                         "again") from None
+    if image.mode.startswith(("I", "F")):  # 16 bits
+        return np.asarray(image, np.float32) / 65535, None
+    if image.has_transparency_data:
+        gray, alpha = (np.asarray(band) for band in image.convert("RGBA").convert("LA").split())
+        return gray.astype(np.float32) / 255, alpha > 127 if alpha.min() <= 127 else None
+    return np.asarray(image.convert("L"), np.float32) / 255, None
+
+
+def _split_tones(gray: np.ndarray, opaque: np.ndarray | None, tissue: Tissue) -> tuple[np.ndarray, str]:
+    """Where a picture shows tissue, bool (H, W), and a remark on its tones."""
+    remark = ""
+    if opaque is not None:
+        if tissue == "auto":
+            tissue = "light" if opaque.any() and np.median(gray[opaque]) > 0.5 else "dark"
+        gray, remark = np.where(opaque, gray, np.float32(tissue == "dark")), ", on transparent ground"
+    darkest, lightest = gray.min(), gray.max()
+    dark = gray < (darkest + lightest) / 2
+    if lightest - darkest < LEAST_CONTRAST:
+        if darkest < lightest and ((gray == darkest) | (gray == lightest)).all():
+            return dark if tissue == "dark" else ~dark, f"a mask of two values{remark}"
+        tone = "dark" if gray.mean() < 0.5 else "light"
+        return np.full(gray.shape, tone == tissue), f"one tone, {tone}{remark}"
+    if tissue == "auto":
+        around = max(1, round(FRAME * min(dark.shape)))
+        frame = np.ones(dark.shape, bool)
+        frame[around:-around, around:-around] = False
+        share = dark[frame].mean()
+        tissue = "light" if share >= PAPER_SHARE else "dark"
+        if 1 - PAPER_SHARE < share < PAPER_SHARE:
+            remark = f", a guess: {share:.0%} of the frame is dark"
+    return (dark, f"dark on light{remark}") if tissue == "dark" else (~dark, f"light on dark{remark}")

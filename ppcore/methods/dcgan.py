@@ -1,0 +1,94 @@
+"""How is DCGAN trained? On fine masks alone (Radford et al. 2015, arXiv 1511.06434; reading R20), in two recipes.
+
+`radford` is the original. On masks of wide flat areas it fails: a batch of nearly solid masks has no variance for the
+discriminator's batch norm to divide by, real masks are exactly -1 and 1 while no synthetic one is, and the generator
+is left with one lattice for every z. `masks` makes the rival as good as we could: no batch norm in the
+discriminator, first weights that draw smooth areas, and noise on what the discriminator is shown, so that grey values
+give nothing away (instance noise, Soenderby et al. 2016, arXiv 1610.04490).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ppcore.methods.losses import gan_loss
+from ppcore.methods.sampling import from_noise
+from ppcore.networks.dcgan import Discriminator, Generator, draw_for_masks
+from ppcore.networks.layers import init_weights
+from ppcore.training.method import adam, freeze, update
+
+INSTANCE_NOISE = 0.5  # standard deviation, where masks are in [-1, 1]
+
+
+@dataclass(frozen=True)
+class DCGANSettings:
+    """What a DCGAN is. height, width: of the masks, px. latent: length of z. ngf, ndf: first widths.
+
+    recipe: "masks" or "radford", see above.
+    """
+
+    height: int = 512
+    width: int = 1024
+    latent: int = 100
+    ngf: int = 64
+    ndf: int = 64
+    recipe: Literal["masks", "radford"] = "masks"
+    learning_rate: float = 2e-4
+
+
+class DCGAN:
+    """G turns noise z into a fine mask; D tells real masks from G's. No outline, hence no control.
+
+    Its weights are drawn from `seed`; `train` draws them anew, from the seed of the run.
+    """
+
+    Settings = DCGANSettings
+    generators = ("generator",)
+
+    def __init__(self, settings: DCGANSettings, seed: int = 0) -> None:
+        self.settings = settings
+        self.networks: dict[str, nn.Module] = {
+            "generator": Generator(settings.height, settings.width, settings.latent, settings.ngf),
+            "discriminator": Discriminator(settings.height, settings.width, settings.ndf,
+                                           batch_norm=settings.recipe == "radford"),
+        }
+        self.initialise(seed)
+
+    def initialise(self, seed: int) -> None:
+        """Draw all weights from `seed` and make new optimisers; reading R19."""
+        init_weights(nn.ModuleDict(self.networks), seed)
+        if self.settings.recipe == "masks":
+            draw_for_masks(self.networks["generator"], self.networks["discriminator"], seed)
+        self.optimizers = {name: adam([network], self.settings.learning_rate)
+                           for name, network in self.networks.items()}
+
+    def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Update D, then G, on real masks `fine` (B, 1, H, W) in [-1, 1]; return the losses `D` and `G_gan`.
+
+        Real and synthetic masks pass D apart; in recipe "radford", each with the batch statistics of its own kind.
+        """
+        y = batch["fine"]
+        G, D = self.networks["generator"], self.networks["discriminator"]
+        shown = noisy if self.settings.recipe == "masks" else nn.Identity()
+        generated = G(torch.randn(len(y), self.settings.latent, device=y.device))
+
+        freeze(D, frozen=False)
+        loss_D = gan_loss(D(shown(y)), real=True) + gan_loss(D(shown(generated.detach())), real=False)
+        update(self.optimizers["discriminator"], loss_D)
+
+        freeze(D)
+        loss_gan = gan_loss(D(shown(generated)), real=True)
+        update(self.optimizers["generator"], loss_gan)
+        return {"D": loss_D, "G_gan": loss_gan}
+
+    def generate(self, seeds: Sequence[int]) -> Tensor:
+        """One fine mask a seed, (B, 1, H, W) in [-1, 1]; tissue is above 0 (reading R14)."""
+        return from_noise(self.networks["generator"], seeds)
+
+
+def noisy(mask: Tensor) -> Tensor:
+    """The mask with instance noise, drawn anew at each call from torch's global generator."""
+    return mask + INSTANCE_NOISE * torch.randn_like(mask)

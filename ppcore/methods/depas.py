@@ -1,0 +1,85 @@
+"""How is DEPAS trained? In our reading (R21) of Larey et al. 2023: as DCGAN, against discriminators at several scales."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ppcore.methods.losses import gan_loss
+from ppcore.methods.sampling import from_noise
+from ppcore.networks.depas import DepasGenerator
+from ppcore.networks.layers import init_weights
+from ppcore.networks.patchgan import MultiScale
+from ppcore.training.method import adam, freeze, update
+
+
+@dataclass(frozen=True)
+class DepasSettings:
+    """What a DEPAS is. height, width: of the masks, px. latent: length of z. ngf, ndf: first widths.
+
+    scales: of the discriminator. sharpest: what the slope of the discrete adaptive block is multiplied with at the end
+    of its annealing. anneal_steps: when that end is reached.
+    """
+
+    height: int = 512
+    width: int = 1024
+    latent: int = 100
+    ngf: int = 64
+    ndf: int = 64
+    scales: int = 3
+    sharpest: float = 10.0
+    anneal_steps: int = 1000
+    learning_rate: float = 2e-4
+
+
+class Depas:
+    """G turns noise z, and noise in each of its layers, into a fine mask; D judges it at `scales` sizes.
+
+    Its weights are drawn from `seed`; `train` draws them anew, from the seed of the run.
+    """
+
+    Settings = DepasSettings
+    generators = ("generator",)
+
+    def __init__(self, settings: DepasSettings, seed: int = 0) -> None:
+        self.settings = settings
+        self.networks: dict[str, nn.Module] = {
+            "generator": DepasGenerator(settings.height, settings.width, settings.latent, settings.ngf),
+            "discriminator": MultiScale(1, settings.ndf, settings.scales),
+        }
+        self.initialise(seed)
+
+    def initialise(self, seed: int) -> None:
+        """Draw all weights from `seed` and make new optimisers; reading R19."""
+        init_weights(nn.ModuleDict(self.networks), seed)
+        self.optimizers = {name: adam([network], self.settings.learning_rate)
+                           for name, network in self.networks.items()}
+
+    def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Update D, then G, on real masks `fine` (B, 1, H, W) in [-1, 1]; return the losses `D` and `G_gan`.
+
+        Both are means over the scales. The discrete adaptive block gets a little sharper with each step.
+        """
+        y = batch["fine"]
+        G, D = self.networks["generator"], self.networks["discriminator"]
+        generated = G(torch.randn(len(y), self.settings.latent, device=y.device))
+
+        freeze(D, frozen=False)
+        loss_D = against(D(y), real=True) + against(D(generated.detach()), real=False)
+        update(self.optimizers["discriminator"], loss_D)
+
+        freeze(D)
+        loss_gan = against(D(generated), real=True)
+        update(self.optimizers["generator"], loss_gan)
+        G.block.sharpen(self.settings.sharpest, self.settings.anneal_steps)
+        return {"D": loss_D, "G_gan": loss_gan}
+
+    def generate(self, seeds: Sequence[int]) -> Tensor:
+        """One fine mask a seed, (B, 1, H, W), exactly -1 (air) or 1 (tissue)."""
+        return from_noise(self.networks["generator"], seeds)
+
+
+def against(scales: list[list[Tensor]], real: bool) -> Tensor:
+    """Cross-entropy of a multi-scale discriminator's logits, the mean over its scales."""
+    return sum(gan_loss(outputs[-1], real) for outputs in scales) / len(scales)

@@ -1,0 +1,97 @@
+"""How is pix2pix trained? By equations (1)-(3), after Isola et al. 2017 (arXiv 1611.07004).
+
+Losses of reading R17, networks of R15, schedule and weights of R19.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ppcore.methods.losses import gan_loss, l1, paper28_loss, straight_through
+from ppcore.methods.sampling import translate
+from ppcore.networks.layers import init_weights
+from ppcore.networks.patchgan import PatchGAN
+from ppcore.networks.unet import UNet
+from ppcore.training.method import adam, freeze, update
+
+
+@dataclass(frozen=True)
+class Pix2PixSettings:
+    """What a pix2pix is. The defaults are the paper's (section 2.8), and Isola's for lambda (section 4.2).
+
+    ngf, ndf: first width of generator and discriminator. levels: stride-2 levels of the U-Net.
+    recipe: reading R17. straight_through: show the discriminator binarised masks (R22).
+    """
+
+    ngf: int = 64
+    ndf: int = 64
+    levels: int = 8
+    recipe: Literal["reference", "paper28"] = "reference"
+    lambda_l1: float = 100.0
+    learning_rate: float = 2e-4
+    straight_through: bool = False
+
+
+class Pix2Pix:
+    """G turns a coarse mask x and noise z into a fine mask; D tells real pairs (x, y) from (x, G(x, z)).
+
+    Its weights are drawn from `seed`; `train` draws them anew, from the seed of the run.
+    """
+
+    Settings = Pix2PixSettings
+    generators = ("generator",)
+
+    def __init__(self, settings: Pix2PixSettings, seed: int = 0) -> None:
+        self.settings = settings
+        self.networks: dict[str, nn.Module] = {
+            "generator": UNet(1, 1, settings.ngf, settings.levels),
+            "discriminator": PatchGAN(2, settings.ndf),
+        }
+        self.initialise(seed)
+
+    def initialise(self, seed: int) -> None:
+        """Draw all weights from `seed` and make new optimisers; reading R19."""
+        init_weights(nn.ModuleDict(self.networks), seed)
+        self.optimizers = {name: adam([network], self.settings.learning_rate)
+                           for name, network in self.networks.items()}
+
+    def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Update D, then G, on pairs `coarse` and `fine`, each (B, 1, H, W) in [-1, 1]; return the losses.
+
+        `D`: half of D's loss, as Isola 2017 (section 3.3) takes it, so that D learns more slowly than G.
+        `G_gan`: the non-saturating form of equation (2), or section 2.8's four terms. `G_l1`: equation (3), before
+        its weight lambda; in the recipe `paper28` it is only watched.
+        """
+        x, y = batch["coarse"], batch["fine"]
+        G, D = self.networks["generator"], self.networks["discriminator"]
+        generated = G(x)  # G(x, z): z is G's dropout
+        # L1 stays on the soft mask: on a binarised one, a right pixel would lose its pull towards -1 or 1.
+        shown = straight_through(generated) if self.settings.straight_through else generated
+
+        freeze(D, frozen=False)
+        loss_D = (gan_loss(D(pair(x, y))[-1], real=True)
+                  + gan_loss(D(pair(x, shown.detach()))[-1], real=False)) / 2
+        update(self.optimizers["discriminator"], loss_D)
+
+        freeze(D)  # the gradient passes through D to G and is not computed for D
+        loss_l1 = l1(generated, y)
+        if self.settings.recipe == "reference":
+            loss_gan = gan_loss(D(pair(x, shown))[-1], real=True)
+            loss_G = loss_gan + self.settings.lambda_l1 * loss_l1
+        else:
+            outputs = D(pair(x, shown), hidden=True)
+            loss_G = loss_gan = paper28_loss(outputs, D(pair(x, y), hidden=True), outputs)
+        update(self.optimizers["generator"], loss_G)
+        return {"D": loss_D, "G_gan": loss_gan, "G_l1": loss_l1}
+
+    def generate(self, coarse: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Fine masks (B, 1, H, W) in [-1, 1] of coarse ones; tissue is above 0 (reading R14). See `translate`."""
+        return translate(self.networks["generator"], coarse, seeds)
+
+
+def pair(x: Tensor, y: Tensor) -> Tensor:
+    """What D looks at: (B, C, H, W) and (B, C', H, W) stacked as channels, (B, C + C', H, W)."""
+    return torch.cat((x, y), dim=1)

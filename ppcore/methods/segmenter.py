@@ -1,0 +1,102 @@
+"""What is the segmenter of notebook 12, and how is it trained? A small U-Net, from an RGB window to tissue or air.
+
+The generator of pix2pix (`ppcore.networks.unet`) would serve badly: its dropout is on at test time, too, and its
+instance norm subtracts how light a window is as a whole, all there is to see where it is tissue from edge to edge.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ppcore.masks.patches import image_to_tensor, to_mask
+from ppcore.networks.layers import check_size
+from ppcore.training.method import update
+
+
+@dataclass(frozen=True)
+class SegmenterSettings:
+    """width: of the first level; 16 makes .49 M parameters. levels: sizes of the U-Net, each half of the last."""
+
+    width: int = 16
+    levels: int = 4
+    learning_rate: float = 0.01
+
+
+class PlainUNet(nn.Module):
+    """Two 3 x 3 convolutions a level, max-pooling down, nearest neighbour up, skip connections (Ronneberger et al. 2015,
+    arXiv 1505.04597), with zero padding and batch norm.
+
+    Widths are `width` x (1, 2, 4, ...).
+    """
+
+    def __init__(self, width: int, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+        widths = [width * 2**level for level in range(levels)]
+        self.down = nn.ModuleList(_block(before, after) for before, after in zip([3, *widths], widths))
+        self.up = nn.ModuleList(_block(below + beside, beside)
+                                for below, beside in zip(widths[:0:-1], widths[-2::-1]))
+        self.last = nn.Conv2d(width, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to logits of tissue (B, 1, H, W). Raises `ValueError` unless 2**(levels - 1) divides
+        H and W."""
+        check_size(image, 2 ** (self.levels - 1), f"a segmenter of {self.levels} levels")
+        skips = []
+        for block in self.down:
+            image = block(functional.max_pool2d(image, 2) if skips else image)
+            skips.append(image)
+        image = skips.pop()
+        for block in self.up:
+            image = block(torch.cat((functional.interpolate(image, scale_factor=2), skips.pop()), dim=1))
+        return self.last(image)
+
+
+def _block(before: int, after: int) -> nn.Sequential:
+    layers = []
+    for width in (before, after):
+        layers += [nn.Conv2d(width, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class Segmenter:
+    """Tissue or air for every pixel, learnt by cross-entropy; a method of `ppcore.training.loop.train`."""
+
+    Settings = SegmenterSettings
+    generators = ("segmenter",)
+
+    def __init__(self, settings: SegmenterSettings, seed: int = 0) -> None:
+        self.settings = settings
+        self.networks: dict[str, nn.Module] = {"segmenter": PlainUNet(settings.width, settings.levels)}
+        self.initialise(seed)
+
+    def initialise(self, seed: int) -> None:
+        """Draw all weights from `seed`, as He et al. 2015 (arXiv 1502.01852), and make a new optimiser.
+
+        Not those of reading R19: of N(0, .02) the logits would be so small that most of a short training makes them grow.
+        """
+        network, generator = self.networks["segmenter"], torch.Generator().manual_seed(seed)
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+            elif isinstance(layer, nn.BatchNorm2d):
+                layer.reset_parameters()
+        self.optimizers = {"segmenter": torch.optim.Adam(network.parameters(), self.settings.learning_rate, fused=True)}
+
+    def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One step on `image` (B, 3, H, W) and `fine` (B, 1, H, W), both in [-1, 1]."""
+        logits = self.networks["segmenter"].train()(batch["image"])
+        loss = functional.binary_cross_entropy_with_logits(logits, (batch["fine"] + 1) / 2)
+        update(self.optimizers["segmenter"], loss)
+        return {"cross_entropy": loss}
+
+    @torch.no_grad()
+    def predict(self, rgb: np.ndarray) -> np.ndarray:
+        """Fine mask (H, W) uint8 in {0, 1} of an image (H, W, 3) uint8: tissue where its probability exceeds .5."""
+        network = self.networks["segmenter"].eval()
+        return to_mask(network(image_to_tensor(rgb)[None].to(next(network.parameters())))[0])

@@ -1,0 +1,169 @@
+"""What did a run find? Its stored tables as numbers, and sentences that follow from them and from nothing else.
+
+Two methods are told apart where their intervals over subjects do not overlap, and by nothing less.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ppcore.metrics.cells import LEAST, cell_means, read_cells
+from ppcore.metrics.table import COLUMNS as METRIC_COLUMNS
+from ppcore.metrics.table import LABELS, METHODS, NO_WEIGHTS, read_metrics
+from ppcore.study.settings import Run, StudyError, load_settings, warn
+
+NAMES = LABELS | {"pix2pix": "PriorPath (pix2pix)"}
+OURS = "pix2pix"
+FLOOR = "real-train"
+COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid": "FID", "coverage": "coverage",
+           "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1"}
+HIGHER = ("coverage", "density", "control_iou", "control_boundary_f1")  # is better; of all others, lower
+FILES = ("sketches", "inception_weights", "vgg_weights")  # parameters that are paths: only the name is recorded
+
+
+def scores(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
+    """Tidy metrics of one cohort as numbers: index (method, metric), columns value, low, high; nan where a word stands."""
+    table = metrics[metrics["protocol"] == protocol].set_index(["method", "metric"])[["value", "low", "high"]]
+    return table.apply(pd.to_numeric, errors="coerce").sort_index()
+
+
+def methods_of(metrics: pd.DataFrame, protocol: str = "A") -> list[str]:
+    """Methods of mask that a table holds, in the order of Table 2, then what has been added to it."""
+    found = metrics[(metrics["protocol"] == protocol) & (metrics["metric"] == "mmd2")]["method"]
+    return [name for name in METHODS if name in set(found)] + [name for name in found.unique() if name not in METHODS]
+
+
+def told_apart(table: pd.DataFrame, metric: str, other: str, one: str = OURS) -> str:
+    """Is `one` better than `other` on a metric? "better", "worse", "alike" (the intervals overlap) or "unknown"."""
+    if (one, metric) not in table.index or (other, metric) not in table.index:
+        return "unknown"
+    (low, high), (other_low, other_high) = (table.loc[(name, metric), ["low", "high"]] for name in (one, other))
+    if np.isnan([low, high, other_low, other_high]).any():
+        return "unknown"
+    below, above = ("worse", "better") if metric in HIGHER else ("better", "worse")
+    return below if high < other_low else above if low > other_high else "alike"
+
+
+def shown(table: pd.DataFrame, method: str, metric: str, digits: int = 3) -> str:
+    """`value [low, high]` to so many digits; empty where there is no number."""
+    if (method, metric) not in table.index or math.isnan(table.loc[(method, metric), "value"]):
+        return ""
+    value, low, high = table.loc[(method, metric)]
+    return f"{value:.{digits}g}" + ("" if math.isnan(low) else f" [{low:.{digits}g}, {high:.{digits}g}]")
+
+
+def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[str]:
+    """Sentences on what PriorPath's masks are and are not better in, from the numbers alone: shapes, amount of tissue,
+    control, then coverage, regions and FID as far as they are stored."""
+    table, others = scores(metrics), [name for name in methods_of(metrics) if name not in (OURS, FLOOR)]
+    titles = {"mmd2": "Shapes (MMD²)", "ks": "Amount of tissue (KS)"}
+    lines = [f"{title}: {_verdict(table, metric, others)}" for metric, title in titles.items()]
+    kept = [name for name in (OURS, *others) if (name, "control_iou") in table.index]
+    for metric, title in (("control_iou", "Control (IoU to the outline)"), ("control_boundary_f1", "Control (boundary F1)")):
+        lines.append(f"{title}: {_verdict(table, metric, [name for name in kept if name not in (OURS, 'COPY')])}"
+                     + (" COPY is the outline." if "COPY" in kept else ""))
+    for name in kept:
+        if name != "COPY" and told_apart(table, "mmd2", "COPY", one=name) == "alike":
+            lines.append(f"{name} is not told apart from COPY in shapes: it makes no more of an outline than a copy does.")
+    if (OURS, "coverage") in table.index:
+        lines.append(f"Coverage: {_verdict(table, 'coverage', others)}")
+    means = None if cells is None else cell_means(cells).query("space == 'kmeans'").set_index("method")
+    if means is not None and means["of"].max():
+        lines.append(f"Regions: of the {means['of'].max()} K-means cells with {LEAST} real masks or more, so many hold no mask: "
+                     + ", ".join(f"{NAMES.get(name, name)} {means.loc[name, 'no_sample']}"
+                                 for name in (FLOOR, OURS, *others) if name in means.index) + ".")
+    fid = metrics[(metrics["metric"] == "fid") & (metrics["protocol"] == "A")].set_index("method")
+    if OURS in fid.index:
+        lines.append("FID: not computed, as the Inception weights were not at hand." if fid.loc[OURS, "value"] == NO_WEIGHTS
+                     else f"FID: {fid.loc[OURS, 'value']} from {fid.loc[OURS, 'n']} masks, COPY {fid.loc['COPY', 'value']}.")
+    return lines
+
+
+def _verdict(table: pd.DataFrame, metric: str, others: Sequence[str]) -> str:
+    groups: dict[str, list[str]] = {}
+    for name in others:
+        if (name, metric) in table.index:
+            groups.setdefault(told_apart(table, metric, name), []).append(
+                f"{NAMES.get(name, name)} ({table.loc[(name, metric), 'value']:.3g})")
+    words = {"better": "better than", "alike": "not told apart from", "worse": "worse than",
+             "unknown": "without an interval, and so not compared, beside"}
+    parts = [f"{words[outcome]} {_listed(groups[outcome])}" for outcome in words if outcome in groups]
+    floor = shown(table, FLOOR, metric)
+    return (f"{NAMES[OURS]} {shown(table, OURS, metric)}{' is ' if parts else ''}{'; '.join(parts)}."
+            + (f" Real masks of other subjects: {floor}." if floor else ""))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def run_record(run: Run, metrics: pd.DataFrame) -> dict:
+    """What a person has to know of a run beside its numbers, for run.json: profile, parameters that differ from it,
+    machine, commit and seed of the evaluation, seconds that each notebook took when it was last executed.
+
+    From the executed notebooks in the run's data folder; `changed` is None where papermill has executed none of them.
+    """
+    from ppcore.experiments.speed import machine  # loads torch
+
+    given, seconds = {}, {}
+    for path in sorted((run.data / "notebooks").glob("0[1-8]_*.ipynb")):
+        papermill = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        given |= papermill.get("parameters", {})
+        if papermill.get("duration"):
+            seconds[path.stem[:2]] = round(papermill["duration"], 1)
+    usual = load_settings(run.profile, {"stain": given.get("stain", "he")}).model_dump()
+    changed = {name: Path(value).name if name in FILES else value for name, value in sorted(given.items())
+               if name not in ("profile", "cohort", "slides", "stain") and usual.get(name) != value}
+    return {"profile": run.profile, "cohort": run.cohort, "changed": changed if given else None,
+            "machine": machine(run.device), "device": str(metrics["device"].iloc[0]),
+            "commit": str(metrics["commit"].iloc[0]), "seed": int(metrics["seed"].iloc[0]), "seconds": seconds}
+
+
+def read_run(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict]:
+    """metrics.csv, cells.csv and run.json of a figures folder; None and {} for what is not there.
+
+    Raises `StudyError` where there is no metrics.csv, or one of another version of the study.
+    """
+    folder = Path(folder)
+    if not (folder / "metrics.csv").exists():
+        raise StudyError(f"{folder / 'metrics.csv'} is not there: run the cohort first (./run_all.sh --cohort {folder.name} "
+                         f"--profile {folder.parent.name})")
+    cells = read_cells(folder / "cells.csv") if (folder / "cells.csv").exists() else None
+    record = json.loads((folder / "run.json").read_text()) if (folder / "run.json").exists() else {}
+    metrics = read_metrics(folder / "metrics.csv")
+    if absent := [name for name in METRIC_COLUMNS if name not in metrics]:
+        raise StudyError(f"{folder / 'metrics.csv'} has no {', '.join(absent)}: another version of the study stored it; run "
+                         "the cohort again (--from 07)")
+    return metrics, cells, record
+
+
+def stored_runs(folder: str | Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame | None, dict]]:
+    """Cohort -> `read_run`, of every cohort that a profile's figures folder holds, by name; what cannot be read is warned
+    of and left out."""
+    runs = {}
+    for path in sorted(Path(folder).glob("*/metrics.csv")):
+        try:
+            runs[path.parent.name] = read_run(path.parent)
+        except StudyError as error:
+            warn(str(error))
+    return runs
+
+
+def overview(runs: dict[str, tuple]) -> pd.DataFrame:
+    """Cohorts by methods: MMD², its mean over K-means cells, KS and control of every run of `stored_runs`, as text."""
+    rows = {}
+    for cohort, (metrics, cells, _) in runs.items():
+        table, methods = scores(metrics), methods_of(metrics)
+        for metric in ("mmd2", "ks", "coverage", "control_iou", "control_boundary_f1"):
+            if metric in set(metrics["metric"]):
+                rows[cohort, COLUMNS[metric]] = {name: shown(table, name, metric) for name in methods}
+        if cells is not None:
+            means = cell_means(cells).query("space == 'kmeans'").set_index("method")
+            rows[cohort, "MMD², mean over K-means cells"] = {
+                name: f"{means.loc[name, 'mean']:.3g} in {means.loc[name, 'cells']} of {means.loc[name, 'of']}"
+                if means.loc[name, "cells"] else f"none of {means.loc[name, 'of']}" for name in methods if name in means.index}
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis(["cohort", "distance"])

@@ -1,0 +1,99 @@
+"""Is a generated set the same whatever interrupted it, and does it cover the kinds that it was asked for?"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ppcore.drawing import pairs as generate
+from ppcore.drawing.answer import open_models
+from ppcore.drawing.pairs import Outline, from_kinds, from_sketches, generate_pairs
+from ppcore.masks.make import read_mask, write_mask
+from ppcore.study.files import hash_file
+from ppcore.study.settings import StudyError, StudyWarning, data_folder
+from ppcore.tests.test_answer import H, W, disc, store_models
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
+    store_models()
+    return open_models("smoke", "PHANTOM", threads=1)
+
+
+def files_of(folder) -> dict[str, str]:
+    return {str(path.relative_to(folder)): hash_file(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(models, tmp_path, monkeypatch):
+    outlines = [Outline("a", disc()), Outline("b", disc()[:, ::-1]), Outline("c", 1 - disc())]
+    index = generate_pairs(models, outlines, tmp_path / "straight", seed=3, variants=2)
+    assert index["pair"].tolist() == ["a_0", "a_1", "b_0", "b_1", "c_0", "c_1"]
+    made, draw = [], generate.draw_fine
+
+    def stopped(models, mask, seed, variants):
+        made.append(seed)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return draw(models, mask, seed, variants)
+
+    monkeypatch.setattr(generate, "draw_fine", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        generate_pairs(models, outlines, tmp_path / "broken", seed=3, variants=2)
+    assert not (tmp_path / "broken" / "index.csv").exists()
+    generate_pairs(models, outlines, tmp_path / "broken", seed=3, variants=2)
+    assert len(made) == 4  # the third outline alone was made again
+    assert files_of(tmp_path / "broken") == files_of(tmp_path / "straight")
+    alone = generate_pairs(models, outlines[2:], tmp_path / "alone", seed=3, variants=2)
+    assert alone["fine_hash"].tolist() == index["fine_hash"].tolist()[4:]
+    with pytest.raises(StudyError, match="another seed, number of variants, commit or other"):
+        generate_pairs(models, outlines, tmp_path / "straight", seed=4, variants=2)
+    generate_pairs(models, outlines[:1], tmp_path / "straight", seed=4, anew=True)
+    assert len(list((tmp_path / "straight").rglob("*.png"))) == 2  # a coarse and a fine mask, nothing of the old set
+
+
+def test_an_outline_that_has_changed_is_made_again_and_a_stopped_set_has_no_index(models, tmp_path, monkeypatch):
+    generate_pairs(models, [Outline("a", disc()), Outline("b", disc())], tmp_path / "set", seed=1)
+    first, before = tmp_path / "set" / "coarse" / "a_0.png", files_of(tmp_path / "set")
+    rows = generate.growing_rows(models, [Outline("a", 1 - disc()), Outline("b", disc())], tmp_path / "set", 1)
+    next(rows)
+    rows.close()
+    assert np.array_equal(read_mask(first), 1 - disc()) and not (tmp_path / "set" / "index.csv").exists()
+    assert {name for name, found in files_of(tmp_path / "set").items() if before[name] != found} == {
+        "coarse/a_0.png", "fine/a_0.png", "rgb/a_0.webp"}
+
+
+def test_an_outline_without_tissue_is_left_out_and_said_so(models, tmp_path):
+    with pytest.warns(StudyWarning, match="empty is left out: The drawing is empty"):
+        index = generate_pairs(models, [Outline("empty", disc() * 0), Outline("a", disc())], tmp_path / "set", seed=1)
+    assert index["outline"].tolist() == ["a"]
+    with pytest.warns(StudyWarning), pytest.raises(StudyError, match="none of the 1 outlines has tissue"):
+        generate_pairs(models, [Outline("empty", disc() * 0)], tmp_path / "none", seed=1)
+
+
+def test_kinds_have_equal_shares_and_are_varied_when_all_masks_are_used(models):
+    """One mask of kind 1 and three of kind 2."""
+    folder = data_folder("smoke", "PHANTOM")
+    with pytest.raises(StudyError, match="run notebook 03 first"):
+        from_kinds(models, 4, seed=1)
+    for directory in ("clusters", "patches"):
+        (folder / directory).mkdir()
+    (folder / "clusters" / "index.csv").write_text("patch,cluster,distance,rank\na,1,1,1\nb,2,3,3\nc,2,1,1\nd,2,2,2\n")
+    (folder / "patches" / "index.csv").write_text("patch,file,subject\n" + "".join(f"{n},f,s\n" for n in "abcd"))
+    for number, name in enumerate("abcd"):
+        write_mask(folder / "coarse" / f"{name}.png", np.roll(disc(), 10 * number, axis=1))
+    outlines = from_kinds(models, 6, seed=1)
+    assert [outline.name for outline in outlines] == ["a", "c", "a_varied1", "d", "a_varied2", "b"]
+    assert [outline.kind for outline in outlines] == [1, 2, 1, 2, 1, 2]
+    assert np.array_equal(outlines[3].mask, read_mask(folder / "coarse" / "d.png"))
+    assert not np.array_equal(outlines[2].mask, outlines[4].mask)
+
+
+def test_saved_sketches_become_pairs(models, tmp_path):
+    write_mask(tmp_path / "drawings" / "mine" / "sketch.png", disc())
+    index = generate_pairs(models, from_sketches(models, tmp_path / "drawings"), tmp_path / "set", seed=1, variants=3)
+    assert index["outline"].tolist() == ["mine"] * 3 and index["asked"].tolist() == pytest.approx([disc().mean()] * 3)
+    assert index["fine_hash"].nunique() == 3 and len(list((tmp_path / "set" / "rgb").iterdir())) == 3
+    assert np.array_equal(read_mask(tmp_path / "set" / "coarse" / "mine_0.png"), disc()) and disc().shape == (H, W)
+    assert pd.read_csv(tmp_path / "set" / "index.csv").shape == (3, 10)
+    with pytest.raises(StudyError, match="holds no drawing"):
+        from_sketches(models, tmp_path / "set" / "rgb")

@@ -1,0 +1,67 @@
+"""Are the benchmark's numbers what they are called, and are README's those that were measured?"""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ppcore.experiments.speed import (
+    compare,
+    count_flops,
+    in_new_process,
+    interleaved,
+    markdown,
+    matrix_product_peak,
+    slides_markdown,
+)
+from ppcore.study.settings import REPOSITORY
+
+
+def test_ratios_are_taken_round_by_round():
+    """A load that doubles all times of a round changes no ratio."""
+    times = {"textbook": np.array([4.0, 8.0, 5.0]), "ours": np.array([2.0, 4.0, 2.0]), "float32": np.array([4.0, 8.0, 4.0])}
+    row = compare(times)
+    assert (row["textbook_s"], row["ours_s"], row["ratio"], row["float32_ratio"]) == (5, 2, 2, 1)
+    assert (row["ratio_low"], row["ratio_high"]) == (2, 2.25)
+    del times["float32"]
+    assert np.isnan(compare(times)["float32_ratio"])
+
+
+def test_calls_take_turns_and_the_first_round_is_not_timed():
+    calls = []
+    times = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2, "cpu")
+    assert "".join(calls) == "ababab" and times["a"].shape == times["b"].shape == (2,)
+
+
+def test_an_addition_and_a_multiplication_are_two_operations():
+    convolution = torch.nn.Conv2d(3, 5, 4, stride=2, padding=1)
+    assert count_flops(lambda: convolution(torch.zeros(1, 3, 8, 16))) == 2 * (3 * 4 * 4) * 5 * 4 * 8
+
+
+def test_the_peak_is_the_rate_of_the_fastest_product(monkeypatch):
+    """Products of 512 and 1,024 rows that take 1 s, one of the larger .5 s: 2 x 1,024^3 operations in it."""
+    taken = iter([1.0, 1.0, 1.0, 0.5])
+    monkeypatch.setattr("ppcore.experiments.speed.seconds", lambda call, device: next(taken))
+    assert matrix_product_peak(torch.float32, "cpu", 1024, repeats=2) == pytest.approx(4 * 1024**3)
+
+
+def test_readme_shows_the_stored_benchmark():
+    table = pd.read_csv(REPOSITORY / "figures" / "demo" / "benchmark.csv")
+    readme = (REPOSITORY / "README.md").read_text()
+    assert markdown(table) in readme, "copy the table that notebook 10 prints into README"
+    assert table["machine"].iloc[0] in readme
+
+
+def test_readme_shows_the_stored_benchmark_of_slides():
+    table = pd.read_csv(REPOSITORY / "figures" / "demo" / "benchmark_slides.csv")
+    readme = (REPOSITORY / "README.md").read_text()
+    assert slides_markdown(table) in readme, "copy the table that notebook 11 prints into README"
+
+
+def test_memory_is_that_of_the_call_and_of_its_highest_point():
+    """40 MiB that are given back, in a process that holds as much before; an array of zeros takes no memory."""
+    seconds, grown = in_new_process(partial(np.ones, 5 * 2**20))
+    assert 38 < grown / 2**20 < 60 and seconds > 0
+    assert in_new_process(partial(np.zeros, 5 * 2**20))[1] / 2**20 < 20
