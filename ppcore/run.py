@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     arguments, passed_on = _split_at_dashes(arguments)
     options = _parser().parse_args(arguments)
-    from ppcore.study.settings import StudyError  # after the parsing, so that --help needs no environment
+    from ppcore.study.errors import StudyError  # after the parsing, so that --help needs no environment
 
     try:
         if options.command == "test":
@@ -122,7 +122,8 @@ def _parser() -> argparse.ArgumentParser:
 def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Cohort -> its checked settings. Raises `StudyError` on anything that would fail later for sure."""
     from ppcore.slides.cohorts import EMBEDDED, TABLE_1, TCGA, list_sources, slides_folder
-    from ppcore.study.settings import DRAWINGS, StudyError, load_settings
+    from ppcore.study.errors import StudyError
+    from ppcore.study.settings import DRAWINGS, load_settings
 
     stains = {name: column["stain"] for name, column in TABLE_1.items()} | EMBEDDED
     overrides = _parse_parameters(options.parameters)
@@ -161,7 +162,7 @@ def study_settings(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
     import yaml
 
-    from ppcore.study.settings import StudyError
+    from ppcore.study.errors import StudyError
 
     values = {}
     for pair in pairs:
@@ -181,7 +182,8 @@ def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
 def run_study(options: argparse.Namespace, passed_on: list[str]) -> int:
     """Check the settings, lock the cohorts, let Snakemake run what is needed, print the closing table."""
     from ppcore.slides.workers import connected
-    from ppcore.study.settings import StudyError, home
+    from ppcore.study.errors import StudyError
+    from ppcore.study.runs import home
     from ppcore.workflow.notebooks import update_kept_outputs
 
     cohorts = study_settings(options)
@@ -237,7 +239,7 @@ BY_NAME = ("10", "11", "13")  # run only when --only names them
 
 def _numbers(options: argparse.Namespace) -> list[str]:
     """The notebooks that this run is about."""
-    from ppcore.study.settings import StudyError
+    from ppcore.study.errors import StudyError
 
     for option, number in (("--from", options.start), ("--only", options.only)):
         known = WORKFLOW + (BY_NAME if option == "--only" else ())
@@ -258,7 +260,8 @@ def _only_run(profile: str, cohort: str):
     """Hold a cohort for this run. The lock goes with the process, however that ends."""
     from filelock import FileLock, Timeout
 
-    from ppcore.study.settings import StudyError, data_folder
+    from ppcore.study.errors import StudyError
+    from ppcore.study.runs import data_folder
 
     folder = data_folder(profile, cohort)
     folder.mkdir(parents=True, exist_ok=True)
@@ -275,7 +278,8 @@ def _only_run(profile: str, cohort: str):
 def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path, numbers: list[str]) -> int:
     """Run the workflow; returns Snakemake's exit status."""
     from ppcore.slides.workers import DASK
-    from ppcore.study.settings import REPOSITORY, home
+    from ppcore.study.runs import home
+    from ppcore.study.settings import REPOSITORY
     from ppcore.workflow.notebooks import NOTEBOOKS
 
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(NOTEBOOKS / "Snakefile"),
@@ -324,7 +328,7 @@ def _print_plan(said: str, numbers: list[str]) -> None:
 def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id: str, status: int,
                    seconds: float) -> None:
     """Print, for each cohort and notebook, whether it is done, was up to date, failed or did not run, and why."""
-    from ppcore.study.settings import data_folder, figures_folder
+    from ppcore.study.runs import data_folder, figures_folder
     from ppcore.workflow.notebooks import find_notebook, record_path
 
     rows, remarks, counts = [], [], {"done": 0, "failed": 0, "stopped": 0}
@@ -378,7 +382,7 @@ def list_parameters(profile: str) -> int:
 
 def draw(options: argparse.Namespace) -> int:
     """Open the drawing page, or make a saved drawing again; 1 where it comes out otherwise."""
-    from ppcore.study.settings import StudyError
+    from ppcore.study.errors import StudyError
 
     if len(options.cohort) > 1 or options.parameters:
         raise StudyError("draw: wanted one --cohort and no -p; the trained models bring their own parameters")
@@ -398,7 +402,7 @@ def generate(options: argparse.Namespace) -> int:
     """Make a paired data set by the trained models of a cohort."""
     from ppcore.drawing.answer import open_models
     from ppcore.drawing.pairs import from_kinds, from_sketches, generate_pairs
-    from ppcore.study.settings import StudyError
+    from ppcore.study.errors import StudyError
 
     if not options.to or len(options.cohort) > 1 or options.parameters or options.count < 1:
         raise StudyError("generate: wanted --to DIR, one --cohort, a --count of 1 or more and no -p, as in\n"
@@ -419,7 +423,7 @@ LARGEST_SIDE = 16383  # px, of a WebP image
 
 def _canvas_size(text: str, sketches: str | None) -> tuple[int, int]:
     from ppcore.masks.sketches import LARGEST_PX
-    from ppcore.study.settings import StudyError
+    from ppcore.study.errors import StudyError
 
     sides = re.fullmatch(r"(\d+)x(\d+)", text)
     height, width = map(int, sides.groups()) if sides else (0, 0)

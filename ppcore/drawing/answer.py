@@ -14,8 +14,10 @@ from ppcore.masks.sketches import resize_mask
 from ppcore.methods.pix2pix import Pix2Pix
 from ppcore.methods.pix2pixhd import Pix2PixHD
 from ppcore.slides.cohorts import EMBEDDED, TCGA
+from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
-from ppcore.study.settings import StudyError, commit, data_folder, load_settings
+from ppcore.study.runs import commit, data_folder
+from ppcore.study.settings import load_settings
 from ppcore.training.model_card import load_model
 
 MOST_VARIANTS = 8

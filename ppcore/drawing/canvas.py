@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ppcore.masks.make import check_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
-from ppcore.metrics.morphometry import check_mask
 from ppcore.networks.unet import Noise
 from ppcore.training.method import Method
 

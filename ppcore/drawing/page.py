@@ -25,7 +25,8 @@ from ppcore.drawing.pairs import from_sketches, growing_rows
 from ppcore.drawing.stored import named_folder, save
 from ppcore.masks.make import read_mask
 from ppcore.masks.sketches import read_sketch
-from ppcore.study.settings import StudyError, data_folder
+from ppcore.study.errors import StudyError
+from ppcore.study.runs import data_folder
 
 EXAMPLES = 8
 BRUSH = 24  # px of the mask, to begin with

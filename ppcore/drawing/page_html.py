@@ -8,7 +8,7 @@ import numpy as np
 
 from ppcore.drawing.answer import Drawing, Models, training_command
 from ppcore.figures.style import mask_picture
-from ppcore.study.settings import StudyError
+from ppcore.study.errors import StudyError
 
 
 def pack(mask: np.ndarray) -> str:

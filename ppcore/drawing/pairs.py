@@ -24,8 +24,9 @@ from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import load_index, write_image
 from ppcore.masks.simulate import augment
 from ppcore.masks.sketches import Tissue, load_sketches
+from ppcore.study.errors import StudyError, warn
 from ppcore.study.files import hash_file, write_text
-from ppcore.study.settings import StudyError, data_folder, warn
+from ppcore.study.runs import data_folder
 
 INDEX = ("pair", "outline", "kind", "variant", "seed", "asked", "obtained", "coarse_hash", "fine_hash", "rgb_hash")
 

@@ -21,8 +21,9 @@ from ppcore.drawing.answer import Drawing, Models, draw_fine, draw_images, open_
 from ppcore.masks.labelme import EXACT, write_labelme
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import read_image, write_image
+from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
-from ppcore.study.settings import StudyError, data_folder
+from ppcore.study.runs import data_folder
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # no slash and no leading dot: it stays in its folder
 

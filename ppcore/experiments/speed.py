@@ -1,6 +1,5 @@
 """How long does it take, beside something else and beside what the machine could do?"""
 
-import platform
 import re
 import time
 from collections.abc import Callable
@@ -9,20 +8,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-
-
-def machine(device: str) -> str:
-    """Name of the GPU, or of the CPU and its cores, and whether it has bfloat16 units."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in (info.read_text().splitlines() if info.exists() else [])
-             if line.startswith("model name")]
-    name = f"{len(names)} x {names[0]}" if names else platform.processor() or platform.machine()
-    return f"{name}, {'with' if torch.cpu._is_avx512_bf16_supported() else 'without'} bfloat16 units"
 
 
 def seconds(call: Callable[[], object], device: str) -> float:
@@ -64,26 +51,6 @@ def compare(times: dict[str, np.ndarray]) -> dict[str, float]:
         ratios = times["textbook"] / times.get(key, np.nan)
         row |= dict(zip((f"{name}_low", name, f"{name}_high"), np.quantile(ratios, [0.25, 0.5, 0.75])))
     return row
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """The rows of batch 1 of a stored benchmark, as README shows them."""
-    lines = ["| what | textbook | ours | times as fast | without bfloat16 | share of peak |", "|---|---|---|---|---|---|"]
-    for row in table[table["batch"] == 1].itertuples():
-        float32 = "" if np.isnan(row.float32_ratio) else f"{row.float32_ratio:.2f}"
-        lines.append(f"| {row.what}, {row.method} | {row.textbook_s:.3g} s | {row.ours_s:.3g} s | {row.ratio:.2f} "
-                     f"[{row.ratio_low:.2f}, {row.ratio_high:.2f}] | {float32} | {row.share_of_peak:.0%} |")
-    return "\n".join(lines) + "\n"
-
-
-def slides_markdown(table: pd.DataFrame) -> str:
-    """The rows of a stored benchmark of slides, as README shows them."""
-    lines = ["| what | case | measured |", "|---|---|---|"]
-    for row in table.itertuples():
-        number = "{:.0%}" if row.unit == "of its rate" else "{:.3g}"
-        spread = "" if np.isnan(row.low) else f" [{number.format(row.low)}, {number.format(row.high)}]"
-        lines.append(f"| {row.what} | {row.case} | {number.format(row.value)}{spread} {row.unit} |")
-    return "\n".join(lines) + "\n"
 
 
 def in_new_process(call: Callable[[], object]) -> tuple[float, float]:

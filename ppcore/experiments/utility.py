@@ -19,9 +19,9 @@ from ppcore.masks.patches import image_to_tensor, read_image, to_tensor
 from ppcore.methods.segmenter import Segmenter, SegmenterSettings
 from ppcore.metrics.control import boundary_f1, iou
 from ppcore.metrics.distribution import bootstrap_by_subject
+from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
 from ppcore.study.fingerprint import code_hash
-from ppcore.study.settings import StudyError
 from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
 

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from ppcore.figures import style as figures
-from ppcore.figures.style import COLOURS
+from ppcore.figures.style import COLOURS, save, use_style
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index
 from ppcore.metrics.cells import (
@@ -33,7 +32,7 @@ from ppcore.metrics.cells import (
 )
 from ppcore.metrics.findings import NAMES, methods_of, scores
 from ppcore.slides.cohorts import EMBEDDED
-from ppcore.study.settings import home
+from ppcore.study.runs import home
 
 WIDTH = 7.0  # inches: a page's text
 MARKERS = {"real-train": "s", "COPY": "D", "pix2pix": "o", "CycleGAN": "^", "DCGAN": "v", "DEPAS": "P"}
@@ -50,7 +49,7 @@ def may_be_kept(cohort: str, name: str) -> bool:
 
 def use_print_style() -> None:
     """The study's look, with letters of 7 to 8 pt on a page WIDTH inches wide."""
-    figures.use_style()
+    use_style()
     plt.rcParams.update({"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7,
                          "ytick.labelsize": 7, "legend.fontsize": 7, "axes.linewidth": 0.7, "xtick.major.width": 0.7,
                          "ytick.major.width": 0.7, "xtick.major.size": 3, "ytick.major.size": 3, "hatch.linewidth": 0.5,
@@ -59,7 +58,7 @@ def use_print_style() -> None:
 
 def store(figure: Figure, folder: Path, name: str) -> None:
     """Keep a figure as <name>.png and <name>.pdf."""
-    figures.save(figure, folder / f"{name}.png", pdf=True)
+    save(figure, folder / f"{name}.png", pdf=True)
 
 
 def colour_of(method: str) -> str:

@@ -14,8 +14,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
-from ppcore.metrics.morphometry import SD_FLOOR
-from ppcore.study.settings import StudyError
+from ppcore.masks.shapes import SD_FLOOR
+from ppcore.study.errors import StudyError
 
 STARTS = 20  # of K-means, the best one counts; with ten, two seeds agreed less, by some .03 of the adjusted Rand index
 one_thread = threadpool_limits.wrap(limits=1)  # several would add up in any order: two runs would differ by rounding

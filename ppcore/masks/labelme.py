@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
-from ppcore.study.settings import StudyError
 
 HOLES = ("hole", "air", "background")
 AREAS = {"polygon": 3, "rectangle": 2, "circle": 2, "oriented_rectangle": 4, "mask": 2}  # least number of points

@@ -88,3 +88,11 @@ def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, op
     index = pd.DataFrame(rows)
     write_text(coarse / "index.csv", index.to_csv(index=False, float_format="%.6f"))
     return index
+
+
+def check_mask(mask: np.ndarray, smallest: int = 1) -> None:
+    """Raises ValueError unless mask is (H, W) uint8 in {0, 1} with at least `smallest` px a side."""
+    if mask.ndim != 2 or mask.dtype != np.uint8 or min(mask.shape) < smallest:
+        raise ValueError(f"mask is {mask.shape} {mask.dtype}: wanted (H, W) uint8, sides of {smallest} px up")
+    if mask.max() > 1:
+        raise ValueError(f"mask holds the value {mask.max()}: wanted only 0 (air) and 1 (tissue)")

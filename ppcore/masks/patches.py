@@ -9,7 +9,6 @@
 `index.csv` is written last: a folder without it is no patch set. `check_set` compares the files with its hashes.
 """
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,8 @@ import torch
 from PIL import Image
 
 from ppcore.masks.make import read_mask
-from ppcore.slides.cohorts import TABLE_1
+from ppcore.study.errors import StudyError
 from ppcore.study.files import atomic, hash_file, write_text
-from ppcore.study.settings import StudyError
 
 INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", "tissue_fraction", "rgb_hash",
          "fine_hash")
@@ -68,29 +66,6 @@ def load_places(folder: str | Path, index: pd.DataFrame) -> pd.DataFrame:
     places = pd.read_csv(Path(folder) / "places.csv", dtype={"file": str})
     split = places.merge(index[["file", "row", "column", "split"]], how="left", on=["file", "row", "column"])["split"]
     return places.assign(state=split.fillna(places["state"]))
-
-
-def table_1(index: pd.DataFrame, height: int, width: int, stain: str) -> pd.DataFrame:
-    """Table 1 of the paper for this cohort: parameter and value, one a row."""
-    counts = index["split"].value_counts()
-    values = _table_1_values(index["file"].nunique(), index["subject"].nunique(), counts.get("train", 0),
-                             counts.get("test", 0), height=height, width=width, stain=stain, mpp=index["mpp"].mean())
-    return pd.DataFrame(values.items(), columns=["parameter", "value"])
-
-
-def table_1_beside(index: pd.DataFrame, height: int, width: int, stain: str, cohort: str) -> pd.DataFrame:
-    """`table_1` in a column named `cohort`, and beside it the paper's four; a row a parameter."""
-    ours = table_1(index, height, width, stain).set_index("parameter")["value"]
-    papers = {f"paper's {name}": _table_1_values(**column, height=512, width=1024) for name, column in TABLE_1.items()}
-    return pd.DataFrame({cohort: ours} | papers)
-
-
-def _table_1_values(slides: int, participants: int, train: int, test: int, *, height: int, width: int, stain: str,
-                    mpp: float = math.nan) -> dict[str, str]:
-    return {"# of slides": str(slides), "# of participants": str(participants), "# of train patches": f"{train:,}",
-            "# of test patches": f"{test:,}", "Patch size": f"{height} x {width}",
-            "um per pixel": "not stated" if math.isnan(mpp) else f"{mpp:.2f}",
-            "Staining method": {"he": "H&E", "ihc": "IHC"}[stain]}
 
 
 class PatchDataset(torch.utils.data.Dataset):

@@ -17,8 +17,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from ppcore.masks.make import write_mask
+from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file, write_text
-from ppcore.study.settings import StudyError
 
 MARK = ".sketch_set"  # an empty file by which a set is known, also when the workflow has taken its index away
 INDEX = ("sketch", "origin", "source", "accuracy", "seed", "tissue_fraction", "sketch_hash")

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ppcore.masks.labelme import LARGEST_PX, read_labelme, size_remark
-from ppcore.study.settings import DRAWINGS, StudyError, warn
+from ppcore.study.errors import StudyError, warn
+from ppcore.study.settings import DRAWINGS
 
 LEAST_CONTRAST = 12 / 255  # between darkest and lightest, of the picture's range; less is paper, noise of JPEG and all
 # Width of the frame, of the shorter side, and the share of it that one tone must have. At .98, 93 % of simulated

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ppcore.masks.patches import image_to_tensor, to_mask
-from ppcore.networks.layers import check_size
+from ppcore.networks.plain_unet import PlainUNet
 from ppcore.training.method import update
 
 
@@ -23,43 +23,6 @@ class SegmenterSettings:
     width: int = 16
     levels: int = 4
     learning_rate: float = 0.01
-
-
-class PlainUNet(nn.Module):
-    """Two 3 x 3 convolutions a level, max-pooling down, nearest neighbour up, skip connections (Ronneberger et al. 2015,
-    arXiv 1505.04597), with zero padding and batch norm.
-
-    Widths are `width` x (1, 2, 4, ...).
-    """
-
-    def __init__(self, width: int, levels: int) -> None:
-        super().__init__()
-        self.levels = levels
-        widths = [width * 2**level for level in range(levels)]
-        self.down = nn.ModuleList(_block(before, after) for before, after in zip([3, *widths], widths))
-        self.up = nn.ModuleList(_block(below + beside, beside)
-                                for below, beside in zip(widths[:0:-1], widths[-2::-1]))
-        self.last = nn.Conv2d(width, 1, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to logits of tissue (B, 1, H, W). Raises `ValueError` unless 2**(levels - 1) divides
-        H and W."""
-        check_size(image, 2 ** (self.levels - 1), f"a segmenter of {self.levels} levels")
-        skips = []
-        for block in self.down:
-            image = block(functional.max_pool2d(image, 2) if skips else image)
-            skips.append(image)
-        image = skips.pop()
-        for block in self.up:
-            image = block(torch.cat((functional.interpolate(image, scale_factor=2), skips.pop()), dim=1))
-        return self.last(image)
-
-
-def _block(before: int, after: int) -> nn.Sequential:
-    layers = []
-    for width in (before, after):
-        layers += [nn.Conv2d(width, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
 
 
 class Segmenter:

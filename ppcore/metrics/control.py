@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy.stats import spearmanr
 
-from ppcore.metrics.morphometry import check_mask
+from ppcore.masks.make import check_mask
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:

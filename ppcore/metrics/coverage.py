@@ -1,7 +1,7 @@
 """Do synthetic masks come as varied as real ones do, or are whole kinds of mask missing?
 
 Mode collapse is what the paper holds against DEPAS, in a picture (Figure 1d); these are numbers for it (reading R29).
-All work on the descriptors of `ppcore.metrics.morphometry`, in the units of the real set (`in_real_units`).
+All work on the descriptors of `ppcore.masks.shapes`, in the units of the real set (`in_real_units`).
 """
 
 import numpy as np

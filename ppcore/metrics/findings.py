@@ -14,7 +14,9 @@ import pandas as pd
 from ppcore.metrics.cells import LEAST, cell_means, read_cells
 from ppcore.metrics.table import COLUMNS as METRIC_COLUMNS
 from ppcore.metrics.table import LABELS, METHODS, NO_WEIGHTS, read_metrics
-from ppcore.study.settings import Run, StudyError, load_settings, warn
+from ppcore.study.errors import StudyError, warn
+from ppcore.study.runs import Run
+from ppcore.study.settings import load_settings
 
 NAMES = LABELS | {"pix2pix": "PriorPath (pix2pix)"}
 OURS = "pix2pix"
@@ -107,7 +109,7 @@ def run_record(run: Run, metrics: pd.DataFrame) -> dict:
 
     From the executed notebooks in the run's data folder; `changed` is None where papermill has executed none of them.
     """
-    from ppcore.experiments.speed import machine  # loads torch
+    from ppcore.study.runs import machine  # loads torch
 
     given, seconds = {}, {}
     for path in sorted((run.data / "notebooks").glob("0[1-8]_*.ipynb")):

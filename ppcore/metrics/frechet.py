@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ppcore.metrics.morphometry import check_mask
+from ppcore.masks.make import check_mask
 from ppcore.study.files import atomic
 
 WEIGHTS_URL = ("https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"

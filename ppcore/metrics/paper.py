@@ -3,9 +3,12 @@
 They come from the paper's own four cohorts at its own scale. For any other cohort they are orientation, not a target.
 """
 
+import math
 from io import StringIO
 
 import pandas as pd
+
+from ppcore.slides.cohorts import TABLE_1
 
 # Table 2: Kolmogorov-Smirnov, Kullback-Leibler, Frechet inception distance to the real test masks; lower is better.
 # PriorPath there is pix2pix alone (section 2.6).
@@ -66,3 +69,26 @@ def _is_word(text: str) -> bool:
 
 def _rounded(text: str) -> str:
     return text if _is_word(text) else f"{float(text):.3f}"
+
+
+def table_1(index: pd.DataFrame, height: int, width: int, stain: str) -> pd.DataFrame:
+    """Table 1 of the paper for this cohort: parameter and value, one a row."""
+    counts = index["split"].value_counts()
+    values = _table_1_values(index["file"].nunique(), index["subject"].nunique(), counts.get("train", 0),
+                             counts.get("test", 0), height=height, width=width, stain=stain, mpp=index["mpp"].mean())
+    return pd.DataFrame(values.items(), columns=["parameter", "value"])
+
+
+def table_1_beside(index: pd.DataFrame, height: int, width: int, stain: str, cohort: str) -> pd.DataFrame:
+    """`table_1` in a column named `cohort`, and beside it the paper's four; a row a parameter."""
+    ours = table_1(index, height, width, stain).set_index("parameter")["value"]
+    papers = {f"paper's {name}": _table_1_values(**column, height=512, width=1024) for name, column in TABLE_1.items()}
+    return pd.DataFrame({cohort: ours} | papers)
+
+
+def _table_1_values(slides: int, participants: int, train: int, test: int, *, height: int, width: int, stain: str,
+                    mpp: float = math.nan) -> dict[str, str]:
+    return {"# of slides": str(slides), "# of participants": str(participants), "# of train patches": f"{train:,}",
+            "# of test patches": f"{test:,}", "Patch size": f"{height} x {width}",
+            "um per pixel": "not stated" if math.isnan(mpp) else f"{mpp:.2f}",
+            "Staining method": {"he": "H&E", "ihc": "IHC"}[stain]}

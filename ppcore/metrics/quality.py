@@ -15,7 +15,7 @@ from ppcore.masks.make import read_mask, tissue_mask
 from ppcore.masks.patches import read_image
 from ppcore.metrics.control import iou
 from ppcore.metrics.distribution import ks
-from ppcore.study.settings import StudyError, warn
+from ppcore.study.errors import StudyError, warn
 
 # Of a pixel's optical density, a vector over R, G, B: its least length, and by how much of that length one channel must
 # exceed another. Haematoxylin, G - R = .05 and G - B = .41, is neither pink nor brown; nor is any mixture of it with

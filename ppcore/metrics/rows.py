@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ppcore.masks.make import tissue_mask
+from ppcore.masks.shapes import DESCRIPTORS
 from ppcore.metrics.control import control, disagreement, diversity, fraction_rank, iou
 from ppcore.metrics.copying import copying_ct, descriptor_distance, nearest_train_ratio, pixel_distances
 from ppcore.metrics.coverage import cell_shares, coverage, density, occupancy, total_variation
@@ -17,7 +18,7 @@ from ppcore.metrics.distribution import bootstrap_by_subject, holm, kl_nats, kl_
 from ppcore.metrics.frechet import LEAST_MASKS, fid_infinity, fid_kid, inception_features
 from ppcore.metrics.image import DESCRIPTORS as IMAGE_DESCRIPTORS
 from ppcore.metrics.image import describe_images
-from ppcore.metrics.morphometry import DESCRIPTORS, mmd, mmd_interval, wasserstein
+from ppcore.metrics.morphometry import mmd, mmd_interval, wasserstein
 from ppcore.metrics.sets import MaskSet
 from ppcore.metrics.table import NO_WEIGHTS
 

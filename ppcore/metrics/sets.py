@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ppcore.masks.make import read_mask
+from ppcore.masks.shapes import describe_all
 from ppcore.metrics.copying import small_masks
-from ppcore.metrics.morphometry import describe_all
 
 
 class MaskFiles(Sequence):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ppcore.study.settings import StudyError, data_folder, home, warn
+from ppcore.study.errors import StudyError, warn
+from ppcore.study.runs import data_folder, home
 
 EMBEDDED = {"PHANTOM": "he", "PHANTOM-IHC": "ihc"}  # drawn by ppcore.slides.phantom
 TCGA = {"PRAD": "TCGA-PRAD", "SKCM": "TCGA-SKCM", "LUSC": "TCGA-LUSC"}  # H&E; ppcore.slides.tcga loads them

@@ -15,8 +15,8 @@ from ppcore.slides.cohorts import Source, some
 from ppcore.slides.grid import places_of, spread, surely_glass, why_dropped
 from ppcore.slides.read import Field, SlideError, WholeSlide, open_slide
 from ppcore.slides.workers import workers
+from ppcore.study.errors import StudyError, warn
 from ppcore.study.files import hash_file, remove_parts, write_text
-from ppcore.study.settings import StudyError, warn
 
 # What may become of a place. glass: not read, see `grid.surely_glass`; unused: not wanted
 STATES = ("kept", "air", "black", "ink", "glass", "unused")

@@ -8,7 +8,7 @@
 import numpy as np
 import pandas as pd
 
-from ppcore.study.settings import StudyError, warn
+from ppcore.study.errors import StudyError, warn
 
 
 def split_patches(index: pd.DataFrame, test_fraction: float, seed: int, how: str = "auto", train: int = 0,

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from urllib3.util import Retry
 
 from ppcore.slides.cohorts import TCGA
+from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
-from ppcore.study.settings import StudyError
 
 GDC = os.environ.get("PRIORPATH_GDC") or "https://api.gdc.cancer.gov"
 MANIFEST = ("file_id", "file_name", "md5sum", "file_size", "participant")

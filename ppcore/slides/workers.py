@@ -12,8 +12,8 @@ from typing import Any
 
 from joblib import parallel_config
 
+from ppcore.study.errors import StudyError
 from ppcore.study.fingerprint import code_hashes
-from ppcore.study.settings import StudyError
 
 DASK = "PRIORPATH_DASK"  # how a notebook hears of --dask: where work runs is no parameter of the study
 

@@ -1,35 +1,19 @@
-"""What is a run? Its profile, its parameters, where it stores things, on which device and commit."""
+"""What may be set, and to what? All parameters of a run, checked before anything starts."""
 
 import difflib
-import os
-import subprocess
-import sys
-import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ppcore.study.errors import StudyError
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROFILES = REPOSITORY / "notebooks" / "profiles"
 PROFILE_NAMES = ("smoke", "demo", "paper")
 DRAWINGS = (".json", ".png", ".jpg", ".jpeg")  # suffixes of what a sketch may be stored as
 AIR_THRESHOLD = {"he": 204, "ihc": 235}  # section 2.1, gray levels 0-255
-
-
-class StudyError(ValueError):
-    """Something a person has to mend: the message names it, what was found, what was wanted and what to do."""
-
-
-class StudyWarning(UserWarning):
-    """Something a person has to know; the closing table of a run repeats it."""
-
-
-def warn(message: str) -> None:
-    """Issue a `StudyWarning` that names no source line: it is for the reader of the run, not of the code."""
-    warnings.warn(message, StudyWarning, stacklevel=2)
 
 
 class Settings(BaseModel):
@@ -225,67 +209,3 @@ def _explain(problem: dict[str, Any]) -> str:
         return problem["msg"].removeprefix("Value error, ")
     meaning = Settings.model_fields[name].description
     return f"parameter {name}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({meaning})"
-
-
-def home() -> Path:
-    """The folder that holds data/ and figures/: PRIORPATH_HOME, else the repository."""
-    return Path(os.environ.get("PRIORPATH_HOME") or REPOSITORY)
-
-
-def data_folder(profile: str, cohort: str) -> Path:
-    """Stage outputs of one run."""
-    return home() / "data" / profile / cohort
-
-
-def figures_folder(profile: str, cohort: str) -> Path:
-    """Figures and tables of one run."""
-    return home() / "figures" / profile / cohort
-
-
-def commit() -> str:
-    """Short hash of the commit that runs, `-dirty` if tracked files other than figures/, which a run writes, differ
-    from it, `unknown` outside git."""
-    git = ["git", "-C", str(REPOSITORY)]
-    done = subprocess.run([*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        return "unknown"
-    same = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", ":!figures"], check=False).returncode == 0
-    return done.stdout.strip() + ("" if same else "-dirty")
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a notebook asks of its run: where to read and store, on which device and commit it works."""
-
-    profile: str
-    cohort: str
-    data: Path
-    figures: Path
-    device: str
-    commit: str
-
-
-def open_run(profile: str, cohort: str, threads: int) -> Run:
-    """Open a notebook's run: make its folders, fix the CPU threads, say where it runs.
-
-    The device is the first GPU where there is one, else the CPU. Warnings are shown as single lines, without the
-    code that raised them.
-    """
-    import torch  # here, so that the command line answers without loading it
-
-    threads = min(threads, os.cpu_count() or 1)  # more than there are would wait for each other
-    torch.set_num_threads(threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = Run(profile, cohort, data_folder(profile, cohort), figures_folder(profile, cohort), device, commit())
-    run.data.mkdir(parents=True, exist_ok=True)
-    run.figures.mkdir(parents=True, exist_ok=True)
-    warnings.showwarning = _show_warning
-    hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, threads: {threads}"
-    print(f"profile {profile}, cohort {cohort}, {hardware}, commit {run.commit}, torch {torch.__version__}")
-    return run
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    from tqdm import tqdm  # a plain print would end up in the middle of a progress bar
-
-    tqdm.write(f"{category.__name__}: {message}", file=file or sys.stderr)

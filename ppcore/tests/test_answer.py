@@ -15,7 +15,8 @@ from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import read_image
 from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
 from ppcore.methods.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
-from ppcore.study.settings import StudyError, data_folder
+from ppcore.study.errors import StudyError
+from ppcore.study.runs import data_folder
 from ppcore.training.model_card import write_model
 
 H, W = 64, 128

@@ -28,7 +28,7 @@ from ppcore.masks.patches import read_image, to_mask, to_tensor
 from ppcore.methods.sampling import translate
 from ppcore.networks.unet import Noise, UNet
 from ppcore.run import main
-from ppcore.study.settings import StudyError
+from ppcore.study.errors import StudyError
 from ppcore.tests.test_answer import H, W, disc, store_models
 from ppcore.tests.test_pairs import files_of
 

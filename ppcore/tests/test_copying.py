@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import ranksums
 
+from ppcore.masks.shapes import describe_all
 from ppcore.metrics.control import iou
 from ppcore.metrics.copying import (
     SIZE,
@@ -15,7 +16,6 @@ from ppcore.metrics.copying import (
     pixel_distances,
     small_masks,
 )
-from ppcore.metrics.morphometry import describe_all
 
 
 def blobs(count: int, seed: int) -> list[np.ndarray]:

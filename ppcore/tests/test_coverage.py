@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ppcore.masks.shapes import describe_all
 from ppcore.metrics.coverage import cell_shares, coverage, density, occupancy, total_variation
-from ppcore.metrics.morphometry import describe_all
 
 
 def two_halves(seed: int, n: int = 200, dimensions: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ import pytest
 from ppcore.figures import summary
 from ppcore.metrics.cells import cell_means
 from ppcore.metrics.findings import methods_of, overview, read_run, reading, run_record, scores, stored_runs, told_apart
-from ppcore.study.settings import Run, StudyError
+from ppcore.study.errors import StudyError
+from ppcore.study.runs import Run
 from ppcore.tests.test_paper_figures import CELLS, METRICS, tidy
 
 

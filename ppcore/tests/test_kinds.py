@@ -17,8 +17,8 @@ from ppcore.masks.kinds import (
     stability,
     standardise,
 )
-from ppcore.metrics.morphometry import describe_all
-from ppcore.study.settings import StudyError
+from ppcore.masks.shapes import describe_all
+from ppcore.study.errors import StudyError
 
 CORNERS = np.array([[0, 0], [9, 0], [0, 9], [9, 9]])  # of four blobs, sd 1
 PLANTED = np.repeat([0, 1, 2, 3], (10, 40, 20, 30))

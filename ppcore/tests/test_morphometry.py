@@ -6,9 +6,10 @@ import pytest
 from scipy.stats import kstest
 
 from ppcore.masks.make import coarse_mask, tissue_mask
+from ppcore.masks.shapes import DESCRIPTORS, RADII, describe, describe_all
 from ppcore.metrics import morphometry
 from ppcore.metrics.distribution import bootstrap_by_subject, ks
-from ppcore.metrics.morphometry import DESCRIPTORS, RADII, describe, describe_all, mmd, mmd_interval, wasserstein
+from ppcore.metrics.morphometry import mmd, mmd_interval, wasserstein
 from ppcore.slides.phantom import Phantom, draw_slide
 
 

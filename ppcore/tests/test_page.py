@@ -12,7 +12,7 @@ from ppcore.drawing.page_html import pack, unpack
 from ppcore.masks.labelme import read_labelme
 from ppcore.masks.make import read_mask
 from ppcore.metrics.control import iou
-from ppcore.study.settings import StudyError
+from ppcore.study.errors import StudyError
 from ppcore.tests.test_answer import H, W, disc, store_models
 from ppcore.tests.test_run import run_all
 from ppcore.tests.visit import WAY, needs_browser

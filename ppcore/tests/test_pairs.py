@@ -8,8 +8,9 @@ from ppcore.drawing import pairs as generate
 from ppcore.drawing.answer import open_models
 from ppcore.drawing.pairs import Outline, from_kinds, from_sketches, generate_pairs
 from ppcore.masks.make import read_mask, write_mask
+from ppcore.study.errors import StudyError, StudyWarning
 from ppcore.study.files import hash_file
-from ppcore.study.settings import StudyError, StudyWarning, data_folder
+from ppcore.study.runs import data_folder
 from ppcore.tests.test_answer import H, W, disc, store_models
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from ppcore.figures import paper as paper_figures
-from ppcore.figures import style as figures
 from ppcore.figures import summary
+from ppcore.figures.style import save
 from ppcore.masks.make import write_mask
 from ppcore.metrics.cells import NO_REAL, NO_SAMPLE, TOO_FEW
 from ppcore.metrics.paper import TABLE_2, cyclegan_factor, table_2_beside
@@ -100,7 +100,7 @@ def test_png_and_pdf_have_the_same_bytes_twice(tmp_path):
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
     assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
-    figures.save(summary.plane(METRICS), tmp_path / "c.png")
+    save(summary.plane(METRICS), tmp_path / "c.png")
     assert not (tmp_path / "c.pdf").exists()
 
 

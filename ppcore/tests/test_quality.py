@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ppcore.figures import style as figures
+from ppcore.figures.cohort import fraction_histogram, stain_scatter, threshold_panels
 from ppcore.masks.make import tissue_mask, write_mask
-from ppcore.masks.patches import table_1, table_1_beside, write_image
+from ppcore.masks.patches import write_image
+from ppcore.metrics.paper import table_1, table_1_beside
 from ppcore.metrics.quality import LEAST_SHARE, NAMED, split_ks, stain_check, stain_shares, threshold_sensitivity
-from ppcore.study.settings import REPOSITORY, StudyError, StudyWarning
+from ppcore.study.errors import StudyError, StudyWarning
+from ppcore.study.settings import REPOSITORY
 
 HISTOLOGY = REPOSITORY.parent / "shared" / "histology"
 HAEMATOXYLIN, EOSIN, DAB = (.65, .70, .29), (.07, .99, .11), (.27, .57, .78)  # Ruifrok and Johnston 2001
@@ -179,20 +181,20 @@ def test_the_histogram_says_how_far_train_and_test_differ():
     # after .3 all of train but no quarter of test has come: the gap is 1 - 1/4
     index = an_index([.1, .2, .3], [.25, .6, .7, .8])
     assert split_ks(index) == pytest.approx(0.75)
-    figure = figures.fraction_histogram(index, split_ks(index))
+    figure = fraction_histogram(index, split_ks(index))
     assert figure.axes[0].get_title() == "KS between train and test: 0.750"
     index = an_index([.1, .2, .3], [.6])  # a single patch has no distribution
-    assert np.isnan(split_ks(index)) and figures.fraction_histogram(index, split_ks(index)).axes[0].get_title() == ""
+    assert np.isnan(split_ks(index)) and fraction_histogram(index, split_ks(index)).axes[0].get_title() == ""
     plt.close("all")
 
 
 def test_the_figures_show_every_row(mixed):
     folder, index = mixed
-    left, right = figures.threshold_panels(threshold_sensitivity(folder, ["eosin", "dab"], 204)).axes
+    left, right = threshold_panels(threshold_sensitivity(folder, ["eosin", "dab"], 204)).axes
     assert [len(line.get_xdata()) for line in left.lines] == [2, 2, 2] and len(right.lines) == 2
     with pytest.warns(StudyWarning):
         table = stain_check(folder, index, "he", ["eosin", "bare", "brownish"])
-    figure = figures.stain_scatter(table, LEAST_SHARE)
+    figure = stain_scatter(table, LEAST_SHARE)
     dots = {tuple(dot) for line in figure.axes[0].lines for dot in line.get_xydata()}
     assert dots == set(zip(table["brown"], table["pink"]))
     assert [text.get_text() for text in figure.axes[0].texts if "stated" in text.get_text()] == [

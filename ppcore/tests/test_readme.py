@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from ppcore.experiments.variants import OWN
-from ppcore.study.settings import REPOSITORY, StudyError
+from ppcore.study.errors import StudyError
+from ppcore.study.settings import REPOSITORY
 from ppcore.tests.test_paper_figures import METRICS
 from ppcore.workflow.readme import BEGIN, END, insert, markdown, named_runs, section
 

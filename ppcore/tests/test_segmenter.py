@@ -24,8 +24,8 @@ from ppcore.experiments.utility import (
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import write_image
 from ppcore.methods.segmenter import Segmenter, SegmenterSettings
+from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
-from ppcore.study.settings import StudyError
 
 H, W = 64, 96
 

@@ -6,7 +6,8 @@ import tomllib
 import pytest
 import yaml
 
-from ppcore.study.settings import PROFILE_NAMES, REPOSITORY, Settings, StudyError, load_settings
+from ppcore.study.errors import StudyError
+from ppcore.study.settings import PROFILE_NAMES, REPOSITORY, Settings, load_settings
 from ppcore.workflow.notebooks import NOTEBOOKS, declared_parameters
 
 

@@ -12,8 +12,8 @@ from ppcore.masks.make import coarse_mask, read_mask, tissue_mask
 from ppcore.masks.simulate import HANDS, INDEX, Sketch, augment, simulate_sketch, sketch_set
 from ppcore.metrics.control import iou
 from ppcore.slides.phantom import Phantom, draw_slide
+from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
-from ppcore.study.settings import StudyError
 
 SHAPE = (256, 512)
 

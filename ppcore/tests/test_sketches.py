@@ -15,7 +15,7 @@ from ppcore.masks.labelme import LARGEST_BYTES, MOST_POINTS, read_labelme, write
 from ppcore.masks.make import write_mask
 from ppcore.masks.sketches import load_sketches, read_sketch, resize_mask
 from ppcore.metrics.control import iou
-from ppcore.study.settings import StudyError, StudyWarning
+from ppcore.study.errors import StudyError, StudyWarning
 
 SHAPE = (120, 200)
 TISSUE = np.zeros(SHAPE, np.uint8)

@@ -16,7 +16,8 @@ from ppcore.masks.patches import check_set, load_index, store_index
 from ppcore.slides.cohorts import Source, fingerprint, list_sources
 from ppcore.slides.cut import cut_patches
 from ppcore.slides.read import SlideError, open_slide
-from ppcore.study.settings import REPOSITORY, StudyError, StudyWarning
+from ppcore.study.errors import StudyError, StudyWarning
+from ppcore.study.settings import REPOSITORY
 
 GRID = {"height": 64, "width": 128, "mpp": 1.0, "air_threshold": 204, "max_air": 0.85, "stain": "he"}
 

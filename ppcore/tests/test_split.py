@@ -1,11 +1,11 @@
 """Is no patient on both sides of a split, and are the counts of Table 1 met where they can be?"""
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from ppcore.slides.split import split_patches
-from ppcore.study.settings import StudyError, StudyWarning, load_settings
+from ppcore.study.errors import StudyError, StudyWarning
+from ppcore.study.settings import load_settings
 
 
 def patch_table(counts: dict[str, int]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from ppcore.slides import tcga
 from ppcore.slides.cohorts import list_sources
 from ppcore.slides.phantom import Phantom, write_cohort
 from ppcore.slides.tcga import MANIFEST, download, find_slides, load_manifest
-from ppcore.study.settings import StudyError
+from ppcore.study.errors import StudyError
 from ppcore.tests.test_run import run_all
 
 SIZE = 300_000

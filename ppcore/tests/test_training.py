@@ -23,7 +23,7 @@ from ppcore.methods.dcgan import DCGAN, DCGANSettings
 from ppcore.methods.depas import Depas, DepasSettings
 from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
 from ppcore.methods.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
-from ppcore.study.settings import StudyWarning
+from ppcore.study.errors import StudyWarning
 from ppcore.training import checkpoint, loop
 from ppcore.training.checkpoint import load_checkpoint, newest_checkpoint, read_state
 from ppcore.training.loop import learning_rate_factor, prepared, train

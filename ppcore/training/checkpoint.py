@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ppcore.study.settings import warn
+from ppcore.study.errors import warn
 from ppcore.training.method import Method
 
 KEPT = 2

@@ -7,7 +7,6 @@ uses by importing them. The workflow reruns it when one of those, or its own cod
 import argparse
 import ast
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,8 @@ from filelock import FileLock, Timeout
 from ppcore.study.files import atomic, write_text
 from ppcore.study.fingerprint import code_hash, code_hashes
 from ppcore.study.interrupt import end_with
-from ppcore.study.settings import REPOSITORY, data_folder
+from ppcore.study.runs import data_folder
+from ppcore.study.settings import REPOSITORY
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 

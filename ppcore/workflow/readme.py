@@ -10,12 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ppcore.experiments import variants
 from ppcore.metrics.findings import COLUMNS, FLOOR, NAMES, OURS, methods_of, read_run, reading, scores, shown
+from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
-from ppcore.study.settings import REPOSITORY, StudyError
+from ppcore.study.settings import REPOSITORY
 
 BEGIN, END = "<!-- results of {}; python -m ppcore.workflow.readme writes them, a test holds them against figures/ -->", "<!-- end -->"
 
@@ -121,3 +123,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def speed_table(table: pd.DataFrame) -> str:
+    """The rows of batch 1 of a stored benchmark, as README shows them."""
+    lines = ["| what | textbook | ours | times as fast | without bfloat16 | share of peak |", "|---|---|---|---|---|---|"]
+    for row in table[table["batch"] == 1].itertuples():
+        float32 = "" if np.isnan(row.float32_ratio) else f"{row.float32_ratio:.2f}"
+        lines.append(f"| {row.what}, {row.method} | {row.textbook_s:.3g} s | {row.ours_s:.3g} s | {row.ratio:.2f} "
+                     f"[{row.ratio_low:.2f}, {row.ratio_high:.2f}] | {float32} | {row.share_of_peak:.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def slides_speed_table(table: pd.DataFrame) -> str:
+    """The rows of a stored benchmark of slides, as README shows them."""
+    lines = ["| what | case | measured |", "|---|---|---|"]
+    for row in table.itertuples():
+        number = "{:.0%}" if row.unit == "of its rate" else "{:.3g}"
+        spread = "" if np.isnan(row.low) else f" [{number.format(row.low)}, {number.format(row.high)}]"
+        lines.append(f"| {row.what} | {row.case} | {number.format(row.value)}{spread} {row.unit} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,94 @@
+"""How are the kinds of mask shown? The pictures of notebook 03."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from ppcore.figures.style import (
+    COLOURS,
+    mask_picture,
+)
+
+
+def cluster_colours(count: int) -> list[tuple[float, float, float]]:
+    """A colour a cluster, in order: Okabe and Ito's as far as they go."""
+    return sns.color_palette("colorblind" if count <= 10 else "husl", count)
+
+
+def cluster_curves(table: pd.DataFrame, k: int) -> Figure:
+    """Inertia (the elbow), silhouette, and agreement between seeds against K; the chosen K is marked.
+
+    table: columns k, inertia, silhouette, ari, ari_least.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3))
+    titles = {"inertia": "how far from the centres", "silhouette": "how far apart", "ari": "how alike for other seeds"}
+    names = {"inertia": "inertia", "silhouette": "silhouette, mean", "ari": "adjusted Rand index"}
+    for axis, (column, title) in zip(axes, titles.items()):
+        axis.axvline(k, color=COLOURS["COPY"], linewidth=6, alpha=0.35, zorder=0)
+        axis.plot(table["k"], table[column], "o-", color=COLOURS["pix2pix"], markersize=4, linewidth=1.3)
+        axis.plot(k, table.loc[table["k"] == k, column], "o", color=COLOURS["DEPAS"], markersize=8, label=f"K = {k}")
+        axis.set(title=title, xlabel="number of clusters K", ylabel=names[column], ylim=(0, None))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axes[1].set_ylim(min(0, 1.1 * table["silhouette"].min()), max(0.5, 1.1 * table["silhouette"].max()))
+    axes[2].fill_between(table["k"], table["ari_least"], table["ari"], color=COLOURS["pix2pix"], alpha=0.15, linewidth=0,
+                         label="down to the pair of seeds that is least alike")
+    axes[2].set_ylim(min(0, table["ari_least"].min()), 1.03)
+    handles = [axis.get_legend_handles_labels()[0][-1] for axis in (axes[0], axes[2])]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
+def cluster_montage(nearest: Sequence[Sequence[np.ndarray]], odd: Sequence[Sequence[np.ndarray]], labels: Sequence[str],
+                    width: float = 11.0) -> Figure:
+    """A row a cluster: the masks nearest to its centre, a gap, the odd ones out, framed in the cluster's colour.
+
+    nearest, odd: masks (H, W) in {0, 1} of each cluster, best first. labels: left of the rows. width: inches.
+    """
+    left, right = max(map(len, nearest)), max(1, *map(len, odd))
+    shape = nearest[0][0].shape[0] / nearest[0][0].shape[1]
+    figure, axes = plt.subplots(len(labels), left + 1 + right, squeeze=False,
+                                width_ratios=[1] * left + [0.12] + [1] * right,
+                                figsize=(width, len(labels) * (width - 1) / (left + right) * shape + 0.4))
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for row, label, colour, near, far in zip(axes, labels, cluster_colours(len(labels)), nearest, odd):
+        for axis, mask in [*zip(row, near), *zip(row[left + 1:], far)]:
+            axis.imshow(mask_picture(mask))
+            axis.spines[:].set(visible=True, color=colour, linewidth=2)
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8, fontsize="small")
+    axes[0, 0].set_title("nearest to the centre", loc="left")
+    axes[0, left + 1].set_title("odd ones out", loc="left")
+    return figure
+
+
+def cluster_scatter(points: np.ndarray, shares: Sequence[float], labels: np.ndarray, centres: np.ndarray) -> Figure:
+    """Masks on the first two principal components of their features, coloured by cluster; numbers at the centres.
+
+    points: (N, 2). shares: of the variance, that each component holds. labels: (N,) in 1 to K. centres: (K, 2).
+    """
+    figure, axis = plt.subplots(figsize=(7.5, 4.6))
+    for number, (colour, centre) in enumerate(zip(cluster_colours(len(centres)), centres), start=1):
+        axis.scatter(*points[labels == number].T, s=18, alpha=0.7, linewidths=0, color=[colour])
+        axis.text(*centre, str(number), ha="center", va="center", weight="bold", color="white", zorder=3,
+                  bbox={"boxstyle": "circle,pad=0.3", "facecolor": colour, "edgecolor": "0.15"})
+    axis.set(xlabel=f"first component ({shares[0]:.0%} of the variance)",
+             ylabel=f"second component ({shares[1]:.0%})")
+    axis.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
+def centre_heatmap(table: pd.DataFrame) -> Figure:
+    """Mean descriptors of each cluster, a row a cluster, in sd of all masks: red above their mean, blue below."""
+    figure, axis = plt.subplots(figsize=(11, 1.9 + 0.32 * len(table)))
+    sns.heatmap(table, ax=axis, cmap="RdBu_r", center=0, vmin=-2, vmax=2, linewidths=0.5, xticklabels=True,
+                cbar_kws={"label": "sd from the mean", "extend": "both", "ticks": [-2, 0, 2]})
+    axis.set(xlabel="", ylabel="")
+    axis.tick_params(axis="x", rotation=40, length=0)
+    axis.tick_params(axis="y", rotation=0, length=0)
+    plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
+    return figure

@@ -1,0 +1,72 @@
+"""How are trained models and what they make shown?"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ppcore.figures.style import (
+    COLOURS,
+    mask_picture,
+)
+
+
+def loss_curves(log: pd.DataFrame) -> Figure:
+    """Losses against the step, one panel each; the grey line below is the learning rate."""
+    names = [name for name in log.columns if name not in ("step", "epoch", "learning_rate")]
+    figure, axes = plt.subplots(1, len(names) + 1, figsize=(11, 2.6))
+    for axis, name in zip(axes, [*names, "learning_rate"]):
+        axis.plot(log["step"], log[name], color="0.5" if name == "learning_rate" else COLOURS["pix2pix"], linewidth=1.3)
+        axis.set(title=name.replace("_", " "), xlabel="step")
+    axes[-1].set_ylim(bottom=0)
+    return figure
+
+
+def fraction_densities(fractions: dict[str, np.ndarray]) -> Figure:
+    """Cumulative tissue fraction of each method and of the real test masks: KS is the largest vertical gap."""
+    figure, axis = plt.subplots(figsize=(7, 3))
+    for name, values in fractions.items():
+        axis.ecdf(values, label=f"{name} (n = {len(values)})", color=COLOURS.get(name, "0.4"),
+                  linewidth=2.6 if name == "real" else 1.4)
+    axis.set(xlabel="tissue fraction of a mask", ylabel="share of masks", xlim=(0, 1))
+    axis.legend(loc="upper left")
+    return figure
+
+
+def scatter_sets(places: dict[str, np.ndarray]) -> Figure:
+    """Points of several sets, each (N, 2), in one plane whose axes mean nothing (a t-SNE); real ones on top."""
+    figure, axis = plt.subplots(figsize=(6, 4.2))
+    for name, points in sorted(places.items(), key=lambda item: item[0] == "real"):
+        axis.scatter(*points.T, s=16, alpha=0.75, linewidths=0, color=COLOURS.get(name, "0.4"),
+                     label=f"{name} (n = {len(points)})")
+    axis.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def descriptor_bars(table: pd.DataFrame) -> Figure:
+    """Wasserstein-1 distance to the real test masks, a group of bars a descriptor; columns of `table` are methods."""
+    figure, axis = plt.subplots(figsize=(11, 3.6))
+    table.plot.bar(ax=axis, width=0.8, color=[COLOURS.get(name, "0.4") for name in table.columns], log=True)
+    axis.axhline(1, color="0.6", linewidth=0.8, zorder=0)
+    axis.set(ylabel="Wasserstein-1\n(real standard deviations)", xlabel="", ylim=(0.01, None))
+    axis.legend(loc="upper right", ncols=len(table.columns))
+    axis.tick_params(axis="x", rotation=40)
+    plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
+    return figure
+
+
+def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 192) -> Figure:
+    """The same square of several masks (H, W) in {0, 1}, by name; ticks at its frame stand where windows end.
+
+    row, column: of the seams, px, in the middle of the square of `side` px.
+    """
+    figure, axes = plt.subplots(1, len(masks), figsize=(11, 11 / len(masks) + 0.3), squeeze=False)
+    top, left = row - side // 2, column - side // 2
+    for axis, (name, mask) in zip(axes[0], masks.items()):
+        axis.imshow(mask_picture(mask[top:top + side, left:left + side]), interpolation="nearest",
+                    extent=(left, left + side, top + side, top))
+        axis.set(xticks=[column], yticks=[row], title=name)
+        axis.tick_params(color=COLOURS["DEPAS"], length=9, width=2.5, right=True, labelleft=axis is axes[0, 0])
+        axis.spines[:].set(visible=True, color="0.8", linewidth=0.6)
+    return figure

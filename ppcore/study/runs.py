@@ -1,0 +1,88 @@
+"""What is a run? Where it reads and stores, on which device, machine and commit it works."""
+
+import os
+import platform
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from ppcore.study.settings import REPOSITORY
+
+
+def home() -> Path:
+    """The folder that holds data/ and figures/: PRIORPATH_HOME, else the repository."""
+    return Path(os.environ.get("PRIORPATH_HOME") or REPOSITORY)
+
+
+def data_folder(profile: str, cohort: str) -> Path:
+    """Stage outputs of one run."""
+    return home() / "data" / profile / cohort
+
+
+def figures_folder(profile: str, cohort: str) -> Path:
+    """Figures and tables of one run."""
+    return home() / "figures" / profile / cohort
+
+
+def commit() -> str:
+    """Short hash of the commit that runs, `-dirty` if tracked files other than figures/, which a run writes, differ
+    from it, `unknown` outside git."""
+    git = ["git", "-C", str(REPOSITORY)]
+    done = subprocess.run([*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return "unknown"
+    same = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", ":!figures"], check=False).returncode == 0
+    return done.stdout.strip() + ("" if same else "-dirty")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a notebook asks of its run: where to read and store, on which device and commit it works."""
+
+    profile: str
+    cohort: str
+    data: Path
+    figures: Path
+    device: str
+    commit: str
+
+
+def open_run(profile: str, cohort: str, threads: int) -> Run:
+    """Open a notebook's run: make its folders, fix the CPU threads, say where it runs.
+
+    The device is the first GPU where there is one, else the CPU. Warnings are shown as single lines, without the
+    code that raised them.
+    """
+    import torch  # here, so that the command line answers without loading it
+
+    threads = min(threads, os.cpu_count() or 1)  # more than there are would wait for each other
+    torch.set_num_threads(threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = Run(profile, cohort, data_folder(profile, cohort), figures_folder(profile, cohort), device, commit())
+    run.data.mkdir(parents=True, exist_ok=True)
+    run.figures.mkdir(parents=True, exist_ok=True)
+    warnings.showwarning = _show_warning
+    hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, threads: {threads}"
+    print(f"profile {profile}, cohort {cohort}, {hardware}, commit {run.commit}, torch {torch.__version__}")
+    return run
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    from tqdm import tqdm  # a plain print would end up in the middle of a progress bar
+
+    tqdm.write(f"{category.__name__}: {message}", file=file or sys.stderr)
+
+
+def machine(device: str) -> str:
+    """Name of the GPU, or of the CPU and its cores, and whether it has bfloat16 units."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in (info.read_text().splitlines() if info.exists() else [])
+             if line.startswith("model name")]
+    name = f"{len(names)} x {names[0]}" if names else platform.processor() or platform.machine()
+    return f"{name}, {'with' if torch.cpu._is_avx512_bf16_supported() else 'without'} bfloat16 units"
