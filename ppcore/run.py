@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="override parameters of the profile")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--from", dest="start", metavar="NN", help="run notebook NN and all later ones again")
-    which.add_argument("--only", metavar="NN", help="run just notebook NN again; 10, 11 (benchmarks) and 13 run in no other way")
+    which.add_argument("--only", metavar="NN", help="run just notebook NN again; 12 (variants), 13 and 14 (speed) run in no other way")
     which.add_argument("--force", action="store_true", help="run everything again")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N",
                         help="CPU cores in use at once, or jobs with --executor (default: all)")
@@ -233,8 +233,8 @@ def _fetched(cohort: str, settings: dict[str, Any], only_say: bool) -> bool:
     return there
 
 
-WORKFLOW = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "12")  # the notebooks of a plain run, in order
-BY_NAME = ("10", "11", "13")  # run only when --only names them
+WORKFLOW = ("01", "02", "03", "04", "05", "06", "08", "09", "10", "11")  # the notebooks of a plain run, in order
+BY_NAME = ("12", "13", "14")  # run only when --only names them
 
 
 def _numbers(options: argparse.Namespace) -> list[str]:

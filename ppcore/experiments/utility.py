@@ -1,4 +1,4 @@
-"""Is synthetic data worth training on? The arms of notebook 12, what each is trained on, and how it scores."""
+"""Is synthetic data worth training on? The arms of notebook 11, what each is trained on, and how it scores."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

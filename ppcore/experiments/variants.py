@@ -1,4 +1,4 @@
-"""Is a difference the setting's, or the seed's? The trainings of notebook 13, and the rule by which they are read."""
+"""Is a difference the setting's, or the seed's? The trainings of notebook 12, and the rule by which they are read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ def one_more(values: Sequence[float], level: float = 0.95) -> tuple[float, float
 def reading(table: pd.DataFrame, others: dict[str, float]) -> list[str]:
     """Sentences on what seeds and changes do to the MMD², and a change to coverage and control, from the numbers alone.
 
-    table: columns variant, metric, value, as notebook 13 stores it. others: MMD² of the other methods, by name.
+    table: columns variant, metric, value, as notebook 12 stores it. others: MMD² of the other methods, by name.
     """
     table = table.assign(value=pd.to_numeric(table["value"], errors="coerce"))
     own = table[table["variant"] == OWN].groupby("metric")["value"].apply(list)

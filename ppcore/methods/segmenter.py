@@ -1,4 +1,4 @@
-"""What is the segmenter of notebook 12, and how is it trained? A small U-Net, from an RGB window to tissue or air.
+"""What is the segmenter of notebook 11, and how is it trained? A small U-Net, from an RGB window to tissue or air.
 
 The generator of pix2pix (`ppcore.networks.unet`) would serve badly: its dropout is on at test time, too, and its
 instance norm subtracts how light a window is as a whole, all there is to see where it is tissue from edge to edge.

@@ -16,7 +16,7 @@ from ppcore.metrics.table import COLUMNS as METRIC_COLUMNS
 from ppcore.metrics.table import LABELS, METHODS, NO_WEIGHTS, read_metrics
 from ppcore.study.errors import StudyError, warn
 from ppcore.study.runs import Run
-from ppcore.study.settings import load_settings
+from ppcore.study.settings import REPOSITORY, load_settings
 
 NAMES = LABELS | {"pix2pix": "PriorPath (pix2pix)"}
 OURS = "pix2pix"
@@ -112,7 +112,8 @@ def run_record(run: Run, metrics: pd.DataFrame) -> dict:
     from ppcore.study.runs import machine  # loads torch
 
     given, seconds = {}, {}
-    for path in sorted((run.data / "notebooks").glob("0[1-8]_*.ipynb")):
+    names = [path.name for path in sorted((REPOSITORY / "notebooks").glob("0[1-9]_*.ipynb"))]
+    for path in filter(Path.exists, (run.data / "notebooks" / name for name in names)):
         papermill = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
         given |= papermill.get("parameters", {})
         if papermill.get("duration"):
@@ -139,7 +140,7 @@ def read_run(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dic
     metrics = read_metrics(folder / "metrics.csv")
     if absent := [name for name in METRIC_COLUMNS if name not in metrics]:
         raise StudyError(f"{folder / 'metrics.csv'} has no {', '.join(absent)}: another version of the study stored it; run "
-                         "the cohort again (--from 07)")
+                         "the cohort again (--from 08)")
     return metrics, cells, record
 
 

@@ -18,7 +18,7 @@ NO_WEIGHTS = "no weights"  # what stands for FID and KID without the Inception w
 MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "mmd2", "mmd_p", "mmd_p_holm", "w1_mean",
                 "density", "coverage", "occupancy", "occupancy_tv", "nearest_train_ratio", "copying_ct", "control_iou",
                 "control_boundary_f1", "control_fraction_error", "control_fraction_bias", "control_fraction_rank",
-                "diversity", "diversity_ratio")  # in the order in which notebook 07 shows them
+                "diversity", "diversity_ratio")  # in the order in which notebook 08 shows them
 COPYING_METRICS = ("nearest_train_ratio", "copying_ct", "nearest_train_ratio_pixels", "copying_ct_pixels")
 IMAGE_METRICS = ("image_fid", "image_kid", "image_mmd2", "image_mmd_p", "image_w1_mean", "image_control_iou")
 

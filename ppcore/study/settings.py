@@ -113,28 +113,28 @@ class Settings(BaseModel):
     enhancer: bool = Field(False, description="a local enhancer around the global generator, for larger patches")
     vgg_weights: str = Field("", description="torchvision's VGG19 weights, a local file; empty: no VGG matching (R18)")
 
-    # 07: evaluation
+    # 08: evaluation
     permutations: int = Field(1000, ge=10, description="of the MMD's p-value (R27)")
     resamples: int = Field(1000, ge=10, description="of the bootstrap over subjects (R31)")
     diversity_samples: int = Field(8, ge=2, le=64, description="samples of one outline (R30)")
     diversity_conditions: int = Field(100, ge=1, description="outlines the diversity is averaged over")
     inception_weights: str = Field("", description="the original FID weights, a local file (R26)")
 
-    # 09: drawing
+    # 10: drawing
     canvas: int = Field(5, ge=3, le=64, description="patches a side of the canvas whose seams are measured")
 
-    # 12: utility
+    # 11: utility
     utility_pairs: int = Field(0, ge=0, le=100_000, description="synthetic pairs; 0: as many as real training patches")
     utility_steps: int = Field(5000, ge=1, description="of each segmenter's training, the same for all")
     utility_width: int = Field(16, ge=2, le=128, description="first width of the segmenter; 16: .49 M parameters")
     utility_seeds: int = Field(3, ge=1, le=100, description="trainings of each arm (R31)")
     utility_test: int = Field(0, ge=0, description="test patches of each subject, spread over it; 0: all")
 
-    # 13: variants
+    # 12: variants
     variant_seeds: int = Field(3, ge=2, le=100, description="trainings of pix2pix that differ in nothing but their seed")
     variant_changes: bool = Field(True, description="and trainings with one setting changed; false: seeds alone")
 
-    # 10, 11: benchmarks
+    # 13, 14: speed
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
     benchmark_height: int = Field(512, ge=32, le=4096, description="px")
     benchmark_width: int = Field(1024, ge=32, le=4096, description="px")

@@ -74,8 +74,8 @@ def test_the_record_names_what_differs_from_the_profile_and_no_folder(tmp_path):
     given = {"profile": "demo", "cohort": "X", "slides": "/home/me/slides", "stain": "ihc", "air_threshold": 235, "epochs": 99,
              "sketches": "/home/me/mine", "mpp": 1.0}
     (tmp_path / "notebooks").mkdir()
-    for name, papermill in (("04_coarse_to_fine", {"parameters": given, "duration": 61.26}), ("08_figures", {"duration": None}),
-                            ("10_benchmark", {"parameters": {"benchmark_ngf": 4}, "duration": 5})):
+    for name, papermill in (("04_coarse_to_fine", {"parameters": given, "duration": 61.26}), ("09_figures", {"duration": None}),
+                            ("13_training_speed", {"parameters": {"benchmark_ngf": 4}, "duration": 5})):
         (tmp_path / "notebooks" / f"{name}.ipynb").write_text(json.dumps({"metadata": {"papermill": papermill}}))
     record = run_record(run, METRICS)
     assert record["changed"] == {"epochs": 99, "sketches": "mine"} and record["seconds"] == {"04": 61.3}

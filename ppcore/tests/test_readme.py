@@ -48,10 +48,10 @@ def test_a_run_is_shown_with_what_was_changed_and_a_table_of_every_method(stored
     folder = stored / "demo" / "X"
     assert "| PriorPath (pix2pix) | 40 | 0.2 [0.15, 0.3] |  | 0.9 [0.85, 0.95] | 0.8 [0.7, 0.9] |" not in markdown(folder)
     assert "| PriorPath (pix2pix) | 40 | 0.2 [0.15, 0.3] | 0.9 [0.85, 0.95] | 0.8 [0.7, 0.9] |" in markdown(folder)
-    record = {"changed": {"epochs": 20}, "machine": "a machine", "seconds": {"04": 9000, "07": 0}}
+    record = {"changed": {"epochs": 20}, "machine": "a machine", "seconds": {"04": 9000, "08": 0}}
     (folder / "run.json").write_text(json.dumps(record))
     text = markdown(folder)
-    assert "`epochs=20`; a machine; 2.5 h in notebooks 04 to 07; seed 1, commit abc." in text and "plane.png" not in text
+    assert "`epochs=20`; a machine; 2.5 h in notebooks 04 to 08; seed 1, commit abc." in text and "plane.png" not in text
     (folder / "plane.png").touch()
     assert "(figures/demo/X/plane.png)" in markdown(folder)
 

@@ -43,14 +43,14 @@ def test_the_peak_is_the_rate_of_the_fastest_product(monkeypatch):
 def test_readme_shows_the_stored_benchmark():
     table = pd.read_csv(REPOSITORY / "figures" / "demo" / "benchmark.csv")
     readme = (REPOSITORY / "README.md").read_text()
-    assert speed_table(table) in readme, "copy the table that notebook 10 prints into README"
+    assert speed_table(table) in readme, "copy the table that notebook 13 prints into README"
     assert table["machine"].iloc[0] in readme
 
 
 def test_readme_shows_the_stored_benchmark_of_slides():
     table = pd.read_csv(REPOSITORY / "figures" / "demo" / "benchmark_slides.csv")
     readme = (REPOSITORY / "README.md").read_text()
-    assert slides_speed_table(table) in readme, "copy the table that notebook 11 prints into README"
+    assert slides_speed_table(table) in readme, "copy the table that notebook 14 prints into README"
 
 
 def test_memory_is_that_of_the_call_and_of_its_highest_point():

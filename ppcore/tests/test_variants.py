@@ -1,4 +1,4 @@
-"""Does the rule of notebook 13 call a difference the setting's only where seeds would not explain it?"""
+"""Does the rule of notebook 12 call a difference the setting's only where seeds would not explain it?"""
 
 import numpy as np
 import pandas as pd
