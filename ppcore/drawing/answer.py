@@ -17,6 +17,7 @@ from ppcore.slides.cohorts import EMBEDDED, TCGA
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
 from ppcore.study.runs import commit, data_folder
+from ppcore.study.seeds import mixed
 from ppcore.study.settings import load_settings
 from ppcore.training.model_card import load_model
 
@@ -142,7 +143,7 @@ def _seeds(seed: int, variants: int) -> list[int]:
     if not 0 <= seed < 2**31 or not 1 <= variants <= MOST_VARIANTS:
         raise StudyError(f"seed {seed}, variants {variants}: wanted a seed from 0 to {2**31 - 1} and 1 to "
                          f"{MOST_VARIANTS} variants")
-    return [int(s) for s in np.random.SeedSequence(seed).generate_state(variants)]
+    return mixed(variants, seed)
 
 
 def _generate(models: Models, method: Pix2Pix | Pix2PixHD, mask: np.ndarray, seed: int) -> torch.Tensor:

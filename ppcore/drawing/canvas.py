@@ -6,9 +6,7 @@ overlap and sum to 1. Noise belongs to a place of the canvas, so that overlappin
 one band of windows and the 8-bit canvases alone.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +15,9 @@ from tqdm import tqdm
 
 from ppcore.masks.make import check_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
-from ppcore.networks.unet import Noise
+from ppcore.methods.sampling import noise_of
+from ppcore.networks.noise import Noise, draw_noise
+from ppcore.study.seeds import mix, rng_of
 from ppcore.training.method import Method
 
 AIR, GLASS = (-1.0,), (1.0, 1.0, 1.0)  # what a window without tissue becomes: air in a mask, white in an image
@@ -34,7 +34,7 @@ def fill_mask(method: Method, coarse: np.ndarray, window: tuple[int, int], seed:
 
     A window without any tissue becomes air without asking the model, which was shown no such patch (reading R4); one
     without air is asked like any other. Raises `ValueError` for another shape or other values, for an overlap out of
-    range, and for one that puts windows between the cells of the noise (2**(levels - 1) px of the U-Net).
+    range, and for one that puts windows between the cells of the noise (of the U-Net, 2**(levels - 1) px).
     """
     filled = np.empty(coarse.shape, np.uint8)
     for top, band in bands(method, coarse, window, seed, overlap, tied, AIR):
@@ -110,11 +110,9 @@ def draw_window(method: Method, mask: np.ndarray, window: tuple[int, int], top: 
     seen = mask[rows[:, None], columns]
     if not seen.any():
         return torch.tensor(air)[:, None, None].expand(-1, *window)
-    own = int(np.random.SeedSequence([seed, top, left]).generate_state(1)[0])
-    if not tied:
-        return method.generate(to_tensor(seen)[None], [own])[0].cpu()
-    with noise_of_place(method, window, top, left, seed):
-        return method.generate(to_tensor(seen)[None], [own])[0].cpu()
+    generator, given = method.networks[method.generators[0]], to_tensor(seen)[None]
+    z = noise_at(noise_of(generator, *window), window, top, left, seed) if tied else mix(seed, top, left)
+    return method.generate(given, [z])[0].cpu()
 
 
 def mirrored(start: int, size: int, length: int) -> np.ndarray:
@@ -123,40 +121,40 @@ def mirrored(start: int, size: int, length: int) -> np.ndarray:
     return np.minimum(around, 2 * length - 1 - around)
 
 
-@contextmanager
-def noise_of_place(method: Method, window: tuple[int, int], top: int, left: int, seed: int) -> Iterator[None]:
-    """While it lasts, the method's U-Net takes the noise of the window at (top, left) instead of drawing its own.
+def noise_at(wanted: Sequence[Noise], window: tuple[int, int], top: int, left: int, seed: int) -> list[Tensor]:
+    """The noise of the window (h, w) at (top, left), as overlapping windows share it; a vector has no place.
 
-    Hooks on its `Noise` layers do it; the network stays as it was. Raises `ValueError` at a place that does not lie on
-    the cells of a layer.
+    wanted: as the generator asks for it (`ppcore.methods.sampling.noise_of`). Raises `ValueError` at a place that does not
+    lie on the cells of a map.
     """
-    def take(number: int, layer: Noise, given: tuple[Tensor], drawn: Tensor) -> Tensor:
-        channels, *cells = given[0].shape[1:]
+    z = []
+    for number, noise in enumerate(wanted):
+        if len(noise.shape) == 1:
+            z += draw_noise([noise], 1, generator=torch.Generator().manual_seed(mix(seed, number)))
+            continue
+        channels, *cells = noise.shape
         corner = []
         for place, size, count in zip((top, left), window, cells):
             if place * count % size:
                 raise ValueError(f"a window at ({top}, {left}) lies between cells of the noise, of {size // count} px: "
                                  f"take an overlap that differs from the window {window} by multiples of it")
             corner.append(place * count // size)
-        kept = torch.from_numpy(noise_field(seed, number, channels, *corner, *cells)).to(drawn.device)
-        return given[0] * (2 * kept)
-
-    layers = [layer for network in method.networks.values() for layer in network.modules() if isinstance(layer, Noise)]
-    hooks = [layer.register_forward_hook(partial(take, number)) for number, layer in enumerate(layers)]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+        field = noise_field(noise.kind, seed, number, channels, *corner, *cells)
+        z.append(torch.from_numpy(field).float()[None])
+    return z
 
 
-def noise_field(seed: int, layer: int, channels: int, top: int, left: int, height: int, width: int) -> np.ndarray:
-    """A part (channels, height, width) of {0, 1} of an endless field, each value a fair coin; places in cells.
+def noise_field(kind: str, seed: int, number: int, channels: int, top: int, left: int, height: int,
+                width: int) -> np.ndarray:
+    """A part (channels, height, width) of an endless field of noise, `kind` as in `Noise`; places in cells.
 
     Every block of BLOCK x BLOCK cells has a seed of its own, so that a cell is the same in whichever part it is seen.
     """
+    def block(row: int, column: int) -> np.ndarray:
+        rng, shape = rng_of(seed, number, row, column), (channels, BLOCK, BLOCK)
+        return rng.integers(0, 2, shape, np.uint8) if kind == "coin" else rng.standard_normal(shape, np.float32)
+
     rows, columns = ((start // BLOCK, -(-(start + size) // BLOCK)) for start, size in ((top, height), (left, width)))
-    blocks = [[np.random.default_rng([seed, layer, row, column]).integers(0, 2, (channels, BLOCK, BLOCK), np.uint8)
-               for column in range(*columns)] for row in range(*rows)]
+    blocks = [[block(row, column) for column in range(*columns)] for row in range(*rows)]
     top, left = top - BLOCK * rows[0], left - BLOCK * columns[0]
     return np.block(blocks)[:, top:top + height, left:left + width]

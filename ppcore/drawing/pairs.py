@@ -9,7 +9,6 @@
 
 import json
 import shutil
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from ppcore.masks.sketches import Tissue, load_sketches
 from ppcore.study.errors import StudyError, warn
 from ppcore.study.files import hash_file, write_text
 from ppcore.study.runs import data_folder
+from ppcore.study.seeds import mix
 
 INDEX = ("pair", "outline", "kind", "variant", "seed", "asked", "obtained", "coarse_hash", "fine_hash", "rgb_hash")
 
@@ -150,4 +150,4 @@ def _store(drawing: Drawing, paths: list[tuple[Path, Path, Path]]) -> None:
 
 
 def _own_seed(seed: int, name: str) -> int:
-    return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0]) >> 1
+    return mix(seed, name) >> 1  # 31 bits, the most that the drawing page takes

@@ -3,10 +3,10 @@
 None of them moves anything: what was tissue before is tissue after. An image is (H, W, 3) uint8 RGB.
 """
 
-import zlib
-
 import cv2
 import numpy as np
+
+from ppcore.study.seeds import rng_of
 
 MILD = 0.5  # the most that training shows, of the strength of a test
 
@@ -48,7 +48,7 @@ UNSEEN = "JPEG"  # of these, what training never shows
 
 def disturb(rgb: np.ndarray, nuisance: str, name: str, seed: int) -> np.ndarray:
     """The image `name` of a test under one of NUISANCES, at strength 1: the same for whoever is tested."""
-    rng = np.random.default_rng((seed, zlib.crc32(f"{nuisance} {name}".encode())))
+    rng = rng_of(seed, f"{nuisance} {name}")
     return NUISANCES[nuisance](np.ascontiguousarray(rgb), 1.0, rng)
 
 

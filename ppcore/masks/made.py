@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ppcore.masks.make import write_mask
 from ppcore.masks.patches import write_image
 from ppcore.study.files import hash_file, write_text
+from ppcore.study.seeds import mixed
 
 
 def generate_set(draw: Callable[[str, list[int]], list[np.ndarray]], names: Iterable[str], folder: str | Path,
@@ -32,8 +33,7 @@ def generate_set(draw: Callable[[str, list[int]], list[np.ndarray]], names: Iter
     rows = []
     for place, name in enumerate(tqdm(list(names), desc=f"generating {folder.name}", unit="patch")):
         count = samples if name in several else 1
-        seeds = [int(s) for s in np.random.SeedSequence((seed, place)).generate_state(count)]
-        for sample, made in enumerate(draw(name, seeds)):
+        for sample, made in enumerate(draw(name, mixed(count, seed, place))):
             mask = made.ndim == 2
             path = folder / f"{name}_{sample}.{'png' if mask else 'webp'}"
             (write_mask if mask else write_image)(path, made)

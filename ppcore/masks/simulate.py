@@ -5,7 +5,6 @@ whose shorter side is another they are in proportion.
 """
 
 import shutil
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from ppcore.masks.make import write_mask
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file, write_text
+from ppcore.study.seeds import mix
 
 MARK = ".sketch_set"  # an empty file by which a set is known, also when the workflow has taken its index away
 INDEX = ("sketch", "origin", "source", "accuracy", "seed", "tissue_fraction", "sketch_hash")
@@ -132,7 +132,7 @@ def sketch_set(sketches: Sequence[Sketch], count: int, seed: int, folder: str | 
     for sketch in tqdm(sketches, desc="varying sketches", unit="sketch"):
         for number in range(count + 1):
             # from the name, so that another sketch in the list changes none of the others
-            own = int(np.random.SeedSequence([seed, zlib.crc32(sketch.name.encode()), number]).generate_state(1)[0])
+            own = mix(seed, sketch.name, number)
             mask, name = augment(sketch.mask, own) if number else sketch.mask, f"{sketch.name}_{number}"
             write_mask(fresh / f"{name}.png", mask)
             rows.append((name, sketch.origin or sketch.name, sketch.source, sketch.accuracy, str(own) if number else "",

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ppcore.methods.image_pool import ImagePool
 from ppcore.methods.losses import gan_loss, l1, lsgan_loss, paper28_loss, straight_through
-from ppcore.methods.sampling import translate
+from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.layers import init_weights
 from ppcore.networks.patchgan import PatchGAN
 from ppcore.networks.resnet import ResNet
@@ -107,9 +107,9 @@ class CycleGAN:
         update(self.optimizers["discriminators"], loss_D)
         return {"D": loss_D, "G_gan": loss_gan, "G_cycle": loss_cycle, "G_identity": loss_identity}
 
-    def generate(self, coarse: Tensor, seeds: Sequence[int]) -> Tensor:
+    def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
         """Fine masks (B, 1, H, W) in [-1, 1] of coarse ones. There is no noise: the seeds change nothing."""
-        return translate(self.networks["G"], coarse, seeds)
+        return generate(self.networks["G"], coarse, seeds)
 
 
 class Unpaired(Dataset):

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ppcore.methods.losses import gan_loss
-from ppcore.methods.sampling import from_noise
+from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.dcgan import Discriminator, Generator, draw_for_masks
 from ppcore.networks.layers import init_weights
+from ppcore.networks.noise import draw_noise
 from ppcore.training.method import adam, freeze, update
 
 INSTANCE_NOISE = 0.5  # standard deviation, where masks are in [-1, 1]
@@ -73,7 +74,7 @@ class DCGAN:
         y = batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
         shown = noisy if self.settings.recipe == "masks" else nn.Identity()
-        generated = G(torch.randn(len(y), self.settings.latent, device=y.device))
+        generated = G(draw_noise(G.noise(), len(y), y.device))
 
         freeze(D, frozen=False)
         loss_D = gan_loss(D(shown(y)), real=True) + gan_loss(D(shown(generated.detach())), real=False)
@@ -84,9 +85,9 @@ class DCGAN:
         update(self.optimizers["generator"], loss_gan)
         return {"D": loss_D, "G_gan": loss_gan}
 
-    def generate(self, seeds: Sequence[int]) -> Tensor:
+    def generate(self, condition: None, seeds: Sequence[Seed]) -> Tensor:
         """One fine mask a seed, (B, 1, H, W) in [-1, 1]; tissue is above 0 (reading R14)."""
-        return from_noise(self.networks["generator"], seeds)
+        return generate(self.networks["generator"], None, seeds)
 
 
 def noisy(mask: Tensor) -> Tensor:

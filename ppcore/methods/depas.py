@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ppcore.methods.losses import gan_loss
-from ppcore.methods.sampling import from_noise
+from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.depas import DepasGenerator
 from ppcore.networks.layers import init_weights
+from ppcore.networks.noise import draw_noise
 from ppcore.networks.patchgan import MultiScale
 from ppcore.training.method import adam, freeze, update
 
@@ -63,7 +63,7 @@ class Depas:
         """
         y = batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
-        generated = G(torch.randn(len(y), self.settings.latent, device=y.device))
+        generated = G(draw_noise(G.noise(), len(y), y.device))
 
         freeze(D, frozen=False)
         loss_D = against(D(y), real=True) + against(D(generated.detach()), real=False)
@@ -75,9 +75,9 @@ class Depas:
         G.block.sharpen(self.settings.sharpest, self.settings.anneal_steps)
         return {"D": loss_D, "G_gan": loss_gan}
 
-    def generate(self, seeds: Sequence[int]) -> Tensor:
+    def generate(self, condition: None, seeds: Sequence[Seed]) -> Tensor:
         """One fine mask a seed, (B, 1, H, W), exactly -1 (air) or 1 (tissue)."""
-        return from_noise(self.networks["generator"], seeds)
+        return generate(self.networks["generator"], None, seeds)
 
 
 def against(scales: list[list[Tensor]], real: bool) -> Tensor:

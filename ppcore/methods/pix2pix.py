@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ppcore.methods.losses import gan_loss, l1, paper28_loss, straight_through
-from ppcore.methods.sampling import translate
+from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.layers import init_weights
+from ppcore.networks.noise import draw_noise
 from ppcore.networks.patchgan import PatchGAN
 from ppcore.networks.unet import UNet
 from ppcore.training.method import adam, freeze, update
@@ -67,7 +68,7 @@ class Pix2Pix:
         """
         x, y = batch["coarse"], batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
-        generated = G(x)  # G(x, z): z is G's dropout
+        generated = G(x, draw_noise(G.noise(*x.shape[-2:]), len(x), x.device))  # G(x, z)
         # L1 stays on the soft mask: on a binarised one, a right pixel would lose its pull towards -1 or 1.
         shown = straight_through(generated) if self.settings.straight_through else generated
 
@@ -87,9 +88,9 @@ class Pix2Pix:
         update(self.optimizers["generator"], loss_G)
         return {"D": loss_D, "G_gan": loss_gan, "G_l1": loss_l1}
 
-    def generate(self, coarse: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Fine masks (B, 1, H, W) in [-1, 1] of coarse ones; tissue is above 0 (reading R14). See `translate`."""
-        return translate(self.networks["generator"], coarse, seeds)
+    def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
+        """Fine masks (B, 1, H, W) in [-1, 1] of coarse ones; tissue is above 0 (reading R14). See `sampling.generate`."""
+        return generate(self.networks["generator"], coarse, seeds)
 
 
 def pair(x: Tensor, y: Tensor) -> Tensor:

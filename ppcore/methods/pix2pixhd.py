@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from ppcore.methods.losses import feature_matching, lsgan_loss
 from ppcore.methods.pix2pix import pair
-from ppcore.methods.sampling import translate
+from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.layers import init_weights
 from ppcore.networks.patchgan import MultiScale
 from ppcore.networks.resnet import LocalEnhancer, ResNet
@@ -98,6 +98,6 @@ class Pix2PixHD:
         update(self.optimizers["discriminator"], losses["D"])
         return losses
 
-    def generate(self, masks: Tensor, seeds: Sequence[int]) -> Tensor:
+    def generate(self, masks: Tensor, seeds: Sequence[Seed]) -> Tensor:
         """RGB images (B, 3, H, W) in [-1, 1] of masks (B, 1, H, W). There is no noise: the seeds change nothing."""
-        return translate(self.networks["generator"], masks, seeds)
+        return generate(self.networks["generator"], masks, seeds)

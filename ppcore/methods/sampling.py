@@ -1,45 +1,46 @@
-"""How does a trained generator draw, so that an image depends on its input and its seed alone?"""
+"""How does a trained generator draw, so that an image depends on its condition and its noise alone?"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from ppcore.networks.noise import Noise, draw_noise
 
-@torch.no_grad()
-def translate(generator: nn.Module, images: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Make one image of each given one, with the noise z of its seed.
-
-    images: (B, C, H, W) in [-1, 1]. seeds: B of them; for several images of one outline, repeat it. Returns
-    (B, C', H, W) in [-1, 1] on the device of `images`.
-
-    One at a time, so that an image does not depend on its neighbours in the batch. torch's own random state stays
-    as it was. Raises `ValueError` unless there is one seed an image.
-    """
-    if len(seeds) != len(images):
-        raise ValueError(f"{len(seeds)} seeds for {len(images)} images: wanted one seed an image")
-    return _one_by_one(generator, list(images.split(1)), seeds).to(images.device)
+Seed = int | list[Tensor]  # of one image: what its z is drawn from, or z itself
 
 
 @torch.no_grad()
-def from_noise(generator: nn.Module, seeds: Sequence[int]) -> Tensor:
-    """Make one mask of each seed's noise, (B, 1, H, W) in [-1, 1]; otherwise as `translate`.
+def generate(generator: nn.Module, condition: Tensor | None, seeds: Sequence[Seed]) -> Tensor:
+    """Make one image for each condition and seed.
 
-    z is drawn on the CPU: a seed means the same z on every device.
+    condition: (B, C, H, W) in [-1, 1], or None for a generator that starts from noise alone. seeds: B of them; for
+    several images of one outline, repeat it. In the place of a seed may stand the noise itself, as `draw_noise` returns
+    it for one image. Returns (B, C', H, W) in [-1, 1] on the device of `condition`.
+
+    One at a time, so that an image does not depend on its neighbours in the batch. z is drawn on the CPU: a seed means
+    the same z on every device. torch's own random state is not touched. Raises `ValueError` unless there is one seed
+    an image.
     """
-    return _one_by_one(generator, [None] * len(seeds), seeds)
-
-
-def _one_by_one(generator: nn.Module, inputs: Sequence[Tensor | None], seeds: Sequence[int]) -> Tensor:
+    given = [None] * len(seeds) if condition is None else condition.split(1)
+    if len(seeds) != len(given):
+        raise ValueError(f"{len(seeds)} seeds for {len(given)} images: wanted one seed an image")
+    wanted = noise_of(generator, *(() if condition is None else condition.shape[-2:]))
     weight, training = next(generator.parameters()), generator.training
     images = []
     generator.eval()
     try:
-        with torch.random.fork_rng([weight.device] if weight.device.type == "cuda" else []):
-            for given, seed in zip(inputs, seeds):
-                torch.manual_seed(seed)
-                given = torch.randn(1, generator.latent) if given is None else given
-                images.append(generator(given.to(weight)).float())  # to its device and precision
+        for one, seed in zip(given, seeds):
+            z = draw_noise(wanted, 1, generator=torch.Generator().manual_seed(seed)) if isinstance(seed, int) else seed
+            inputs = [] if one is None else [one.to(weight)]
+            if hasattr(generator, "noise"):
+                inputs.append([part.to(weight) for part in z])
+            images.append(generator(*inputs).float())
     finally:
         generator.train(training)
-    return torch.cat(images)
+    return torch.cat(images).to(weight.device if condition is None else condition.device)
+
+
+def noise_of(generator: nn.Module, *size: int) -> list[Noise]:
+    """What z one image of a generator takes; none where it has no `noise`. size: H and W of the condition, if it has one."""
+    return generator.noise(*size) if hasattr(generator, "noise") else []

@@ -4,6 +4,7 @@ The generator of pix2pix (`ppcore.networks.unet`) would serve badly: its dropout
 instance norm subtracts how light a window is as a whole, all there is to see where it is tissue from edge to edge.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ppcore.masks.patches import image_to_tensor, to_mask
+from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.plain_unet import PlainUNet
 from ppcore.training.method import update
 
@@ -58,8 +60,10 @@ class Segmenter:
         update(self.optimizers["segmenter"], loss)
         return {"cross_entropy": loss}
 
-    @torch.no_grad()
+    def generate(self, images: Tensor, seeds: Sequence[Seed]) -> Tensor:
+        """Logits of tissue (B, 1, H, W) of images (B, 3, H, W) in [-1, 1]. There is no noise: the seeds change nothing."""
+        return generate(self.networks["segmenter"], images, seeds)
+
     def predict(self, rgb: np.ndarray) -> np.ndarray:
         """Fine mask (H, W) uint8 in {0, 1} of an image (H, W, 3) uint8: tissue where its probability exceeds .5."""
-        network = self.networks["segmenter"].eval()
-        return to_mask(network(image_to_tensor(rgb)[None].to(next(network.parameters())))[0])
+        return to_mask(self.generate(image_to_tensor(rgb)[None], [0])[0])

@@ -5,8 +5,12 @@ R20): generator 17.0 M parameters, discriminator 15.4 M, for masks of 512 x 1024
 that photographs of 64 x 64 px do not is `batch_norm=False` of the discriminator and `draw_for_masks`.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from ppcore.networks.noise import Noise
 
 BASE = 4  # px, least height of the smallest map
 
@@ -32,9 +36,13 @@ class Generator(nn.Module):
             for wide, narrow in zip(widths, widths[1:]))
         self.last = nn.Sequential(nn.ConvTranspose2d(ngf, 1, 4, stride=2, padding=1), nn.Tanh())
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map noise (B, latent) from N(0, 1) to masks (B, 1, H, W) in (-1, 1)."""
-        hidden = self.base(z[:, :, None, None])
+    def noise(self) -> list[Noise]:
+        """z of one mask: a vector of length `latent`."""
+        return [Noise("normal", (self.latent,))]
+
+    def forward(self, z: Sequence[Tensor]) -> Tensor:
+        """Map z, one (B, latent), to masks (B, 1, H, W) in (-1, 1)."""
+        hidden = self.base(z[0][:, :, None, None])
         for up in self.up:
             hidden = up(hidden)
         return self.last(hidden)

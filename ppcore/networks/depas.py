@@ -6,10 +6,13 @@ multi-scale discriminators (`ppcore.networks.patchgan.MultiScale`). Every result
 Generator 17.0 M parameters for masks of 512 x 1024 px at ngf = 64.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ppcore.networks.dcgan import Generator
+from ppcore.networks.noise import Noise
 
 
 class DepasGenerator(Generator):
@@ -21,6 +24,19 @@ class DepasGenerator(Generator):
         for up in self.up:
             up.insert(1, NoiseMap(up[0].out_channels))
         self.last[1] = DiscreteAdaptiveBlock()
+        self.maps = [(1, height >> level, width >> level) for level in reversed(range(1, len(self.up) + 2))]
+
+    def noise(self) -> list[Noise]:
+        """z of one mask: the vector, then a map for each hidden layer, from the smallest on."""
+        return [*super().noise(), *(Noise("normal", shape) for shape in self.maps)]
+
+    def forward(self, z: Sequence[Tensor]) -> Tensor:
+        """Map z (`noise`) to masks (B, 1, H, W) in (-1, 1), after training in {-1, 1}."""
+        hidden = z[0][:, :, None, None]
+        for block, noise in zip((self.base, *self.up), z[1:], strict=True):
+            for layer in block:
+                hidden = layer(hidden, noise) if isinstance(layer, NoiseMap) else layer(hidden)
+        return self.last(hidden)
 
     @property
     def block(self) -> "DiscreteAdaptiveBlock":
@@ -40,10 +56,9 @@ class NoiseMap(nn.Module):
         from the first step on. With scales of N(0, .02) a short training leaves it unused, and z with it."""
         self.scale.fill_(0.3)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to the same; the noise is drawn from torch's global generator, in training and after."""
-        noise = torch.randn(len(image), 1, *image.shape[-2:], device=image.device, dtype=image.dtype)
-        return image + self.scale * noise
+    def forward(self, image: Tensor, noise: Tensor) -> Tensor:
+        """(B, C, H, W) and noise (B, 1, H, W) to (B, C, H, W)."""
+        return image + self.scale * noise.to(image.dtype)
 
 
 class DiscreteAdaptiveBlock(nn.Module):

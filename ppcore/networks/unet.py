@@ -4,10 +4,13 @@ Encoder C64-C128-C256-C512-C512-C512-C512-C512, decoder CD512-CD512-CD512-C512-C
 (reading R15): 54.41 M parameters, for RGB images and for masks alike.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ppcore.networks.layers import InstanceNorm, check_size
+from ppcore.networks.noise import Noise
 
 
 class UNet(nn.Module):
@@ -19,9 +22,9 @@ class UNet(nn.Module):
     Isola's batch norm takes its statistics from the batch at test time, too; at batch 1 that is instance norm
     (section 3.3). Instance norm keeps it so for every batch size.
 
-    Noise z is dropout of .5, always on (section 3.1), in the three inner decoder blocks. With fewer than
-    seven levels it is in the `levels - 4` decoder blocks of width ngf*8 that are left, and always in the
-    innermost block, so that there is a z.
+    Noise z is dropout of .5, always on (section 3.1), in the three inner decoder blocks: a coin for each value
+    says whether it becomes 0 or is doubled. With fewer than seven levels it is in the `levels - 4` decoder blocks
+    of width ngf*8 that are left, and always in the innermost block, so that there is a z.
 
     Zeros pad, as in Isola 2017. The reflection padding of section 2.8 cites pix2pixHD, whose generator is
     residual; a transposed convolution has none.
@@ -34,7 +37,7 @@ class UNet(nn.Module):
             raise ValueError(f"levels={levels}: wanted 2 or more, an outermost block and a bottleneck")
         self.levels = levels
         widths = [ngf * min(2**level, 8) for level in range(levels)]
-        noisy = min(3, max(1, levels - 4))
+        self.noisy = min(3, max(1, levels - 4))
 
         self.down = nn.ModuleList([nn.Conv2d(in_channels, ngf, 4, stride=2, padding=1, bias=False)])
         for level in range(1, levels):
@@ -50,36 +53,29 @@ class UNet(nn.Module):
             self.up.append(nn.Sequential(
                 nn.ReLU(inplace=True),
                 nn.ConvTranspose2d(width_in, widths[level - 1], 4, stride=2, padding=1, bias=False),
-                InstanceNorm(widths[level - 1], affine=True),
-                Noise() if len(self.up) < noisy else nn.Identity()))
+                InstanceNorm(widths[level - 1], affine=True)))
         self.up.append(nn.Sequential(
             nn.ReLU(inplace=True), nn.ConvTranspose2d(2 * ngf, out_channels, 4, stride=2, padding=1), nn.Tanh()))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Map (B, in_channels, H, W) in [-1, 1] to (B, out_channels, H, W) in (-1, 1).
+    def noise(self, height: int, width: int) -> list[Noise]:
+        """z of one image: a coin for each value that the noisy blocks put out."""
+        return [Noise("coin", (up[1].out_channels, height >> level, width >> level))
+                for up, level in zip(self.up[:self.noisy], reversed(range(self.levels)))]
 
-        Dropout draws from torch's global generator. Raise `ValueError` unless H and W are multiples of
-        2**levels. That is all the size needs: every normalised map is then 2 x 2 or more.
+    def forward(self, image: Tensor, z: Sequence[Tensor]) -> Tensor:
+        """Map (B, in_channels, H, W) in [-1, 1] and its z (`noise`) to (B, out_channels, H, W) in (-1, 1).
+
+        Raise `ValueError` unless H and W are multiples of 2**levels. That is all the size needs: every normalised
+        map is then 2 x 2 or more.
         """
         check_size(image, 2**self.levels, f"a U-Net of {self.levels} levels")
         skips = []
         for down in self.down:  # a block's LeakyReLU works in place, on the skip, too; the ReLU after it sees the same
             image = down(image)
             skips.append(image)
-        image = self.up[0](skips.pop())
-        for up in self.up[1:]:
-            image = up(torch.cat((skips.pop(), image), dim=1))
+        image = skips.pop()
+        for number, up in enumerate(self.up):
+            image = up(torch.cat((skips.pop(), image), dim=1) if number else image)
+            if number < self.noisy:
+                image = image * (2 * z[number].to(image.dtype))
         return image
-
-
-class Noise(nn.Module):
-    """Dropout of .5 that `eval()` does not switch off: the noise z of pix2pix (Isola 2017, section 3.1)."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H, W): half of the values at 0, the others doubled.
-
-        Which half is drawn in the order of the shape; `functional.dropout` goes by the layout in memory, and a seed
-        would mean another z in bfloat16 than in float32.
-        """
-        kept = torch.rand(image.shape, device=image.device) < 0.5
-        return image * (2 * kept)

@@ -6,6 +6,8 @@ A grid without overlap starts at the slide's upper left corner (reading R1). A p
 import cv2
 import numpy as np
 
+from ppcore.study.seeds import rng_of
+
 MAX_BLACK = 0.25  # a patch with a larger share of black is dropped: a scanner's border, the slide's edge
 
 
@@ -56,7 +58,7 @@ def spread(places: list[tuple[int, int]], wanted: int, seed: int) -> list[tuple[
     path = path[start:] + path[:start]
     step = len(path) / wanted
     first = [int(i * step) for i in range(wanted)]
-    rest = np.random.default_rng((seed, 1)).permutation(sorted(set(range(len(path))) - set(first))).tolist()
+    rest = rng_of(seed, 1).permutation(sorted(set(range(len(path))) - set(first))).tolist()
     return [path[i] for i in first + rest]
 
 

@@ -17,16 +17,17 @@ from ppcore.drawing.canvas import (
     fill_image,
     fill_mask,
     mirrored,
+    noise_at,
     noise_field,
-    noise_of_place,
     ramp,
     starts,
 )
 from ppcore.drawing.seams import change_across, compare_seams, disagreement, seam_ratio, window_edges
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import read_image, to_mask, to_tensor
-from ppcore.methods.sampling import translate
-from ppcore.networks.unet import Noise, UNet
+from ppcore.methods.sampling import generate
+from ppcore.networks.noise import Noise
+from ppcore.networks.unet import UNet
 from ppcore.run import main
 from ppcore.study.errors import StudyError
 from ppcore.tests.test_answer import H, W, disc, store_models
@@ -39,11 +40,13 @@ SIZES = [(1, 1), (7, 200), (32, 64), (33, 65), (97, 131), (128, 192)]
 class Drawer:
     """A method with a generator of its own."""
 
+    generators = ("G",)
+
     def __init__(self, *layers: nn.Module) -> None:
         self.networks = {"G": nn.Sequential(*layers, scale(1.0))}
 
     def generate(self, masks, seeds):
-        return translate(self.networks["G"], masks, seeds)
+        return generate(self.networks["G"], masks, seeds)
 
 
 def scale(factor: float, channels: int = 1) -> nn.Conv2d:
@@ -99,58 +102,65 @@ def test_a_window_beyond_the_edge_sees_the_canvas_mirrored_again_and_again():
 
 
 def test_a_window_sees_its_crop_of_one_field_of_fair_coins():
-    whole = noise_field(7, 0, 3, 0, 0, 50, 70)
+    whole = noise_field("coin", 7, 0, 3, 0, 0, 50, 70)
     assert set(np.unique(whole)) == {0, 1} and abs(whole.mean() - 0.5) < 0.02
     for top, left, height, width in ((0, 0, 4, 4), (8, 16, 8, 8), (13, 5, 30, 61), (49, 69, 1, 1)):
-        np.testing.assert_array_equal(noise_field(7, 0, 3, top, left, height, width),
+        np.testing.assert_array_equal(noise_field("coin", 7, 0, 3, top, left, height, width),
                                       whole[:, top:top + height, left:left + width])
-    flat = [field.flatten() for field in (*whole, noise_field(8, 0, 1, 0, 0, 50, 70), noise_field(7, 1, 1, 0, 0, 50, 70),
+    flat = [field.flatten() for field in (*whole, noise_field("coin", 8, 0, 1, 0, 0, 50, 70), noise_field("coin", 7, 1, 1, 0, 0, 50, 70),
                                           whole[0, ::-1], np.roll(whole[0], 8, 0), np.roll(whole[0], 8, 1))]
     assert abs(np.corrcoef(flat) - np.eye(len(flat))).max() < 0.08  # channels, seeds, layers and blocks, each its own
 
 
 def test_overlapping_windows_see_the_same_noise():
     """A generator that shows its noise: were it another in two windows, their mean would be neither 0 nor 2."""
-    shows, mask = Drawer(Noise()), np.ones((90, 150), np.uint8)
+    shows, mask = Drawer(), np.ones((90, 150), np.uint8)
+    shows.networks["G"] = Shows()
 
     def filled(tied):
         return torch.cat([band for _, band in bands(shows, mask, WINDOW, 5, 16, tied)], 1).numpy()
 
-    np.testing.assert_allclose(filled(True), 2 * noise_field(5, 0, 1, 0, 0, 90, 150), atol=1e-6)
+    np.testing.assert_allclose(filled(True), 2 * noise_field("coin", 5, 0, 1, 0, 0, 90, 150), atol=1e-6)
     assert ((filled(False) > 0.1) & (filled(False) < 1.9)).mean() > 0.2
     assert disagreement(shows, mask, WINDOW, 5, 16, tied=True) == 0
     assert disagreement(shows, mask, WINDOW, 5, 16, tied=False) == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_canvas_of_one_window_is_the_answer_for_a_patch_with_the_noise_of_its_place():
-    """By a U-Net whose noise layers are replaced by the field, as the hooks must do at every depth."""
-    drawer, fixed, mask = unet(levels=7), unet(levels=7), blobs(128, 256)
-    fixed.networks["G"].load_state_dict(drawer.networks["G"].state_dict())
-    for layer, up in enumerate(list(fixed.networks["G"].up)[:3]):
-        size = 2 ** (layer + 1)
-        up[3] = Times(2 * torch.from_numpy(noise_field(9, layer, up[1].out_channels, 0, 0, size, 2 * size)))
-    assert not any(isinstance(layer, Noise) for layer in fixed.networks["G"].modules())
-    wanted = fixed.generate(to_tensor(mask)[None], [0])[0]
+    drawer, mask = unet(levels=7), blobs(128, 256)
+    z = [torch.from_numpy(noise_field("coin", 9, number, 64, 0, 0, size, 2 * size)).float()[None]
+         for number, size in enumerate((2, 4, 8))]
+    wanted = drawer.generate(to_tensor(mask)[None], [z])[0]
+    assert not torch.equal(wanted, drawer.generate(to_tensor(mask)[None], [0])[0])
     torch.testing.assert_close(draw_window(drawer, mask, (128, 256), 0, 0, 9), wanted, rtol=0, atol=0)
     np.testing.assert_array_equal(fill_mask(drawer, mask, (128, 256), 9), to_mask(wanted))
 
 
-class Times(nn.Module):
-    def __init__(self, factor):
+class Shows(nn.Module):
+    """A generator that puts out twice its noise and whose one weight counts for nothing."""
+
+    def __init__(self):
         super().__init__()
-        self.factor = factor
+        self.weight = nn.Parameter(torch.zeros(()))
 
-    def forward(self, image):
-        return image * self.factor
+    def noise(self, height, width):
+        return [Noise("coin", (1, height, width))]
+
+    def forward(self, image, z):
+        return 2 * z[0]
 
 
-def test_the_network_and_torchs_random_state_are_left_as_they_were():
-    drawer, mask = unet(), to_tensor(blobs(*WINDOW))[None]
-    before, state = drawer.generate(mask, [4]), torch.get_rng_state()
-    with pytest.raises(KeyboardInterrupt), noise_of_place(drawer, WINDOW, 16, 16, 1):
-        assert not torch.equal(drawer.generate(mask, [4]), before)
-        raise KeyboardInterrupt
-    assert torch.equal(drawer.generate(mask, [4]), before) and torch.equal(torch.get_rng_state(), state)
+def test_a_vector_of_noise_is_the_same_in_every_window_and_a_map_of_normals_its_own_field():
+    wanted = [Noise("normal", (5,)), Noise("normal", (2, 8, 16))]
+    here, there = noise_at(wanted, WINDOW, 0, 0, 3), noise_at(wanted, WINDOW, 0, 32, 3)
+    assert torch.equal(here[0], there[0]) and torch.equal(here[1][..., 8:], there[1][..., :8])
+    assert here[1].shape == (1, 2, 8, 16) and abs(here[1].std() - 1) < 0.15
+
+
+def test_torchs_random_state_is_left_as_it_was():
+    drawer, mask, state = unet(), blobs(*WINDOW), torch.get_rng_state()
+    fill_mask(drawer, mask, WINDOW, 1), fill_mask(drawer, mask, WINDOW, 1, tied=False)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_same_seed_gives_the_same_canvas_and_another_seed_another():

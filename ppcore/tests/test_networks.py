@@ -10,9 +10,10 @@ from torch import nn
 from ppcore.networks.dcgan import Discriminator, Generator, draw_for_masks
 from ppcore.networks.depas import DepasGenerator, DiscreteAdaptiveBlock
 from ppcore.networks.layers import InstanceNorm, init_weights
+from ppcore.networks.noise import Noise, draw_noise
 from ppcore.networks.patchgan import MultiScale, PatchGAN
 from ppcore.networks.resnet import LocalEnhancer, ResNet
-from ppcore.networks.unet import Noise, UNet
+from ppcore.networks.unet import UNet
 from ppcore.networks.vgg import DEPTHS, VGG19
 
 
@@ -83,8 +84,9 @@ def test_a_logit_sees_exactly_its_patch(layers, field):
     (lambda: MultiScale(1, ndf=1), (1, 46, 64), "23 x 32 px.* wants 24 px or more"),
 ])
 def test_wrong_size_is_refused_by_found_and_wanted(network, shape, message):
+    made, given = network(), [torch.zeros(1, *shape)]
     with pytest.raises(ValueError, match=message):
-        network()(torch.zeros(1, *shape))
+        made(*given, *([[]] if isinstance(made, UNet) else []))
 
 
 @pytest.mark.parametrize(("kind", "size", "message"), [
@@ -117,7 +119,7 @@ def test_a_unet_of_one_level_is_refused():
 
 @pytest.mark.parametrize("size", [(8, 8), (24, 40), (32, 64), (56, 7 * 8)])
 def test_dcgan_makes_the_size_it_was_made_for(size):
-    mask = Generator(*size, latent=3, ngf=1).eval()(torch.randn(2, 3))
+    mask = Generator(*size, latent=3, ngf=1).eval()([torch.randn(2, 3)])
     assert mask.shape == (2, 1, *size)
     assert Discriminator(*size, ndf=1)(mask).shape == (2, 1, 1, 1)
 
@@ -126,7 +128,7 @@ def test_dcgan_makes_the_size_it_was_made_for(size):
 def test_unet_keeps_the_size_down_to_a_bottleneck_of_one_pixel(levels):
     G = UNet(ngf=2, levels=levels)
     for size in ((2**levels, 2**levels), (2**levels, 2 * 2**levels)):
-        image = G(torch.randn(2, 1, *size))
+        image = draw(G, torch.randn(2, 1, *size), seed=1)
         assert image.shape == (2, 1, *size)
         assert image.abs().max() < 1
 
@@ -163,20 +165,34 @@ def test_a_mask_does_not_depend_on_its_neighbours_in_the_batch():
     """With batch norm it does: this is why `InstanceNorm2d` stands in its place."""
     G = UNet(ngf=4, levels=4)
     init_weights(G, seed=0)
-    replace(G, Noise, lambda noise: nn.Identity())
     images = torch.stack([torch.randn(1, 32, 64), 5 + torch.randn(1, 32, 64)])
-    assert (G(images)[:1] - G(images[:1])).abs().max() < 1e-5
+    z = draw_noise(G.noise(32, 64), 2)
+    assert (G(images, z)[:1] - G(images[:1], [z[0][:1]])).abs().max() < 1e-5
     replace(G, nn.InstanceNorm2d, as_batch_norm)
-    assert (G(images)[:1] - G(images[:1])).abs().max() > 0.01
+    assert (G(images, z)[:1] - G(images[:1], [z[0][:1]])).abs().max() > 0.01
 
 
-def test_noise_drops_half_doubles_the_rest_and_is_the_same_in_every_layout():
-    image = torch.ones(2, 8, 64, 64)
-    dropped = draw(Noise(), image, seed=1)
-    assert set(dropped.unique().tolist()) == {0.0, 2.0}
-    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
-    elsewhere = draw(Noise(), image.to(torch.bfloat16, memory_format=torch.channels_last), seed=1)
-    assert elsewhere.dtype == torch.bfloat16 and torch.equal(elsewhere.float(), dropped)
+def test_coins_are_fair_normals_normal_and_a_seed_gives_both_again():
+    def parts(seed):
+        return draw_noise([Noise("coin", (8, 64, 64)), Noise("normal", (20_000,))], 2,
+                          generator=torch.Generator().manual_seed(seed))
+
+    coins, normals = parts(1)
+    assert coins.shape == (2, 8, 64, 64) and normals.shape == (2, 20_000)
+    assert set(coins.unique().tolist()) == {0.0, 1.0} and coins.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert normals.mean().item() == pytest.approx(0, abs=0.02) and normals.std().item() == pytest.approx(1, abs=0.02)
+    assert all(map(torch.equal, parts(1), (coins, normals))) and not torch.equal(parts(2)[0], coins)
+
+
+def test_a_coin_drops_a_value_or_doubles_it():
+    """By a block that puts out ones: dropout of .5, whose mean is the input's."""
+    G, image = UNet(ngf=4, levels=4), torch.randn(1, 1, 32, 64)
+    G.up[0] = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(32, 16, 1))  # as wide as what it stands for
+    nn.init.zeros_(G.up[0][1].weight), nn.init.ones_(G.up[0][1].bias)
+    seen, z = [], draw_noise(G.noise(32, 64), 1)
+    G.up[1].register_forward_pre_hook(lambda module, given: seen.append(given[0][:, -16:].clone()))
+    G(image, z)
+    assert z[0].shape == (1, 16, 4, 8) and torch.equal(seen[0], 2 * z[0])
 
 
 def test_noise_stays_on_after_eval():
@@ -216,9 +232,9 @@ def test_dcgan_after_training_makes_a_mask_of_its_noise_alone():
     G = Generator(32, 32, latent=5, ngf=4)
     init_weights(G, seed=0)
     z = torch.randn(3, 5)
-    assert (G(z)[:1] - G(z[:2])[:1]).abs().max() > 1e-3  # in training it feels the others
+    assert (G([z])[:1] - G([z[:2]])[:1]).abs().max() > 1e-3  # in training it feels the others
     G.eval()
-    assert (G(z)[:1] - G(z[:1])).abs().max() < 1e-6
+    assert (G([z])[:1] - G([z[:1]])).abs().max() < 1e-6
 
 
 def roughness(mask: torch.Tensor) -> float:
@@ -234,7 +250,7 @@ def test_dcgan_drawn_for_masks_starts_with_blobs_and_a_discriminator_that_answer
         init_weights(nn.ModuleList((G, D)), seed=0)
         if name == "for masks":
             draw_for_masks(G, D, seed=0)
-        found[name] = roughness(G(z)), D(torch.sign(G(z))).std().item()
+        found[name] = roughness(G([z])), D(torch.sign(G([z]))).std().item()
     assert found["for masks"][0] < 0.15 < 0.5 < found["N(0, .02)"][0]
     assert found["for masks"][1] > 0.1 > 1e-3 > found["N(0, .02)"][1]
 
@@ -333,9 +349,9 @@ def test_wrong_vgg_weights_are_refused(vgg_weights, tmp_path):
 @pytest.mark.parametrize(("levels", "noisy"), [(8, 3), (7, 3), (6, 2), (5, 1), (4, 1), (2, 1)])
 def test_noise_is_in_the_inner_blocks(levels, noisy):
     with torch.device("meta"):
-        up = UNet(levels=levels).up
-    assert [any(isinstance(layer, Noise) for layer in block) for block in up] == (
-        [True] * noisy + [False] * (levels - noisy))
+        wanted = UNet(levels=levels).noise(2**levels, 2 * 2**levels)
+    assert [part.shape[1:] for part in wanted] == [(2**size, 2 * 2**size) for size in range(1, noisy + 1)]
+    assert {part.kind for part in wanted} == {"coin"}
 
 
 def test_weights_come_from_the_seed_alone():
@@ -368,9 +384,12 @@ def test_a_layer_without_a_rule_is_not_left_as_it_is():
         init_weights(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), seed=0)
 
 
-def draw(G: nn.Module, image: torch.Tensor, seed: int) -> torch.Tensor:
-    torch.manual_seed(seed)
-    return G(image)
+def draw(G: nn.Module, given: torch.Tensor, seed: int) -> torch.Tensor:
+    """What G makes of an image, or of a latent vector, with the noise of a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    if given.ndim == 2:
+        return G([given, *draw_noise(G.noise(), len(given), generator=generator)[1:]])
+    return G(given, draw_noise(G.noise(*given.shape[-2:]), len(given), generator=generator))
 
 
 def as_batch_norm(norm: nn.InstanceNorm2d) -> nn.BatchNorm2d:

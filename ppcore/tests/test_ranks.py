@@ -16,7 +16,6 @@ from torch.utils.data import Dataset
 
 from ppcore.methods.cyclegan import CycleGAN, CycleGANSettings
 from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
-from ppcore.networks.unet import Noise
 from ppcore.study.interrupt import end_with
 from ppcore.training.launch import launch
 from ppcore.training.loop import train
@@ -45,9 +44,7 @@ class Both:
         self.parts = (Pix2Pix(Pix2PixSettings(ngf=4, ndf=4, levels=3)),
                       CycleGAN(CycleGANSettings(ngf=4, ndf=4, blocks=1, pool_size=2)))
         self.networks = {name: network for part in self.parts for name, network in part.networks.items()}
-        for block in self.networks["generator"].up:
-            if isinstance(block[-1], Noise):
-                block[-1] = nn.Identity()
+        self.networks["generator"].noisy = 0
         self.initialise(seed)
 
     def initialise(self, seed: int) -> None:
@@ -104,8 +101,9 @@ def test_two_processes_train_what_one_does(tmp_path):
             assert one[name].shown == two[name].shown == 4 * STEPS
             outputs = one[name].images, two[name].images
         else:
-            image = torch.cat((coarse, coarse), dim=1) if name == "discriminator" else coarse
-            outputs = list(one[name](image)), list(two[name](image))
+            given = [torch.cat((coarse, coarse), dim=1) if name == "discriminator" else coarse]
+            given += [[]] * (name == "generator")  # z, of which it takes none
+            outputs = list(one[name](*given)), list(two[name](*given))
         for wanted, found in zip(*outputs, strict=True):
             assert (wanted - found).abs().max() < 1e-5
     pd.testing.assert_frame_equal(*(pd.read_csv(tmp_path / count / "log.csv") for count in "12"), rtol=1e-4)

@@ -28,12 +28,13 @@ from tqdm import tqdm
 from ppcore.study.files import atomic, write_text
 from ppcore.study.fingerprint import code_hash, code_hashes
 from ppcore.study.interrupt import ignore_interrupt, late_interrupt
+from ppcore.study.seeds import mix
 from ppcore.training.checkpoint import State, load_checkpoint, newest_checkpoint, read_state, save_checkpoint
 from ppcore.training.ema import Average
 from ppcore.training.launch import launch, launched
 from ppcore.training.method import Method
 from ppcore.training.model_card import write_model
-from ppcore.training.order import STEP, SeededItems, data_order, torch_seed
+from ppcore.training.order import STEP, SeededItems, data_order
 from ppcore.training.precision import precision_on
 from ppcore.training.ranks import any_of, first_process_first, mean_of, rank_and_ranks
 
@@ -128,7 +129,7 @@ def train(
         with bar:
             for batch in loader:
                 rate = _set_learning_rate(method, learning_rate_factor(step, constant_steps, decay_steps))
-                torch.manual_seed(torch_seed(seed, STEP, step, *[rank] * (rank > 0)))  # each process its own noise
+                torch.manual_seed(mix(seed, STEP, step, *[rank] * (rank > 0)))  # each process its own noise
                 losses = method.step({name: tensor.to(place, non_blocking=True)
                                       for name, tensor in batch.items()})
                 average.update()

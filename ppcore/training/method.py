@@ -1,6 +1,6 @@
 """What does the training loop ask of a method, and how does a method take a step of its optimisers?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -27,6 +27,12 @@ class Method(Protocol):
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Update every network once; return the losses as scalars, by name."""
+
+    def generate(self, condition: Tensor | None, seeds: Sequence[Any]) -> Tensor:
+        """Make one image (B, C, H, W) in [-1, 1] for each condition (None: from noise alone) and seed.
+
+        In the place of a seed may stand the noise itself (`ppcore.methods.sampling.generate`).
+        """
 
 
 def adam(networks: Iterable[nn.Module], learning_rate: float) -> torch.optim.Adam:

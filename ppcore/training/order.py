@@ -6,10 +6,11 @@ The order from (seed, epoch), the draws of an item from (seed, epoch, item), of 
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from ppcore.study.seeds import mix, rng_of
 
 ORDER, ITEM, STEP = range(3)
 
@@ -25,7 +26,7 @@ def data_order(
     """
     while step < total:
         epoch, done = divmod(step, math.ceil(items / batch_size))
-        order = np.random.default_rng((seed, ORDER, epoch)).permutation(of or items).tolist()[:items]
+        order = rng_of(seed, ORDER, epoch).permutation(of or items).tolist()[:items]
         for start in range(done * batch_size, items, batch_size):
             yield [(epoch, index) for index in order[start:start + batch_size][rank::ranks]]
             step += 1
@@ -39,10 +40,7 @@ class SeededItems(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         """Return what `dataset[index]` returns: a dict of tensors."""
-        torch.manual_seed(torch_seed(self.seed, ITEM, *key))
+        torch.manual_seed(mix(self.seed, ITEM, *key))
         return self.dataset[key[1]]
 
 
-def torch_seed(seed: int, *key: int) -> int:
-    """Mix a seed and a key, all >= 0, into 32 bits, all that torch's CPU generator takes."""
-    return int(np.random.SeedSequence((seed, *key)).generate_state(1)[0])
