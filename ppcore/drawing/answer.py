@@ -11,14 +11,14 @@ from ppcore.drawing.canvas import fill_image, fill_mask
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_mask
-from ppcore.methods.pix2pix import Pix2Pix
-from ppcore.methods.pix2pixhd import Pix2PixHD
+from ppcore.methods.table import OURS, OURS_IMAGE, class_of, find
 from ppcore.slides.cohorts import EMBEDDED, TCGA
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
 from ppcore.study.runs import commit, data_folder
 from ppcore.study.seeds import mixed
 from ppcore.study.settings import load_settings
+from ppcore.training.method import Method
 from ppcore.training.model_card import load_model
 
 MOST_VARIANTS = 8
@@ -29,15 +29,16 @@ _one_at_a_time = Lock()  # noise comes from torch's one random state, and two an
 class Models:
     """The trained models of a cohort. made_with: what a stored drawing tells of them.
 
-    pix2pixhd: None where none is trained. height, width: of a patch, px.
+    fine: turns outlines into fine masks, OURS of `ppcore.methods.table`. image: turns these into images, OURS_IMAGE; None
+    where none is trained. height, width: of a patch, px.
     """
 
     profile: str
     cohort: str
     height: int
     width: int
-    pix2pix: Pix2Pix
-    pix2pixhd: Pix2PixHD | None
+    fine: Method
+    image: Method | None
     made_with: dict = field(repr=False)
 
 
@@ -60,13 +61,14 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
     settings, folder = load_settings(profile, {"cohort": cohort}), data_folder(profile, cohort)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.deterministic = True
-    loaded, hashes = {"pix2pixhd": None}, {}
-    for name, kind in (("pix2pix", Pix2Pix), ("pix2pixhd", Pix2PixHD)):
+    loaded, hashes = {"image": None}, {}
+    for task, method in (("fine", OURS), ("image", OURS_IMAGE)):
+        name = find(method).model
         run = folder / "models" / name
-        if name == "pix2pixhd" and not (run / "model.json").exists():
+        if task == "image" and not (run / "model.json").exists():
             continue
         try:
-            loaded[name] = load_model(kind, run, device, precision)
+            loaded[task] = load_model(class_of(method), run, device, precision)
             hashes[name] = {"card": hash_file(run / "model.json"), "weights": hash_file(run / "generator.safetensors")}
         except FileNotFoundError:
             raise StudyError(f"cohort {cohort} has no trained {name} in the profile {profile}: make it with\n"
@@ -76,7 +78,7 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
                              f"  {training_command(profile, cohort)}") from error
     cut = next((folder / "coarse").glob("[!.]*.png"), None)  # -p may have asked for another size than the profile's
     height, width = read_mask(cut).shape if cut else (settings.patch_height, settings.patch_width)
-    weight = next(loaded["pix2pix"].networks["generator"].parameters())
+    weight = next(loaded["fine"].networks[loaded["fine"].generators[0]].parameters())
     return Models(profile, cohort, height, width, **loaded, made_with={
         "profile": profile, "cohort": cohort, "commit": commit(), "models": hashes, "height": height, "width": width,
         "device": device, "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
@@ -111,15 +113,16 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
     """
     seeds = _seeds(seed, variants)
     coarse = as_coarse(sketch, models.height, models.width)
-    fine = [to_mask(_generate(models, models.pix2pix, coarse, own)) for own in seeds]
+    fine = [to_mask(_generate(models, models.fine, coarse, own)) for own in seeds]
     return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, fine)
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
-    """The drawing with the image of every fine mask; as it was where no pix2pixHD is trained."""
-    if models.pix2pixhd is None:
+    """The drawing with the image of every fine mask; as it was where no model makes images."""
+    if models.image is None:
         return drawing
-    images = [to_image(_generate(models, models.pix2pixhd, mask, 0)) for mask in drawing.fine]  # no noise, so any seed
+    images = [to_image(_generate(models, models.image, mask, own))
+              for mask, own in zip(drawing.fine, mixed(len(drawing.fine), drawing.seed))]
     return replace(drawing, images=images)
 
 
@@ -134,8 +137,8 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
     coarse, window = as_coarse(sketch, *sketch.shape[:2]), (models.height, models.width)
     with _one_at_a_time:
         torch.set_num_threads(models.made_with["threads"])
-        fine = fill_mask(models.pix2pix, coarse, window, own)
-        images = [fill_image(models.pix2pixhd, fine, window)] if models.pix2pixhd else []
+        fine = fill_mask(models.fine, coarse, window, own)
+        images = [fill_image(models.image, fine, window, seed=own)] if models.image else []
     return Drawing(coarse, coarse, seed, [fine], images)
 
 
@@ -146,7 +149,7 @@ def _seeds(seed: int, variants: int) -> list[int]:
     return mixed(variants, seed)
 
 
-def _generate(models: Models, method: Pix2Pix | Pix2PixHD, mask: np.ndarray, seed: int) -> torch.Tensor:
+def _generate(models: Models, method: Method, mask: np.ndarray, seed: int) -> torch.Tensor:
     with _one_at_a_time:  # for one picture, so that a long job lets the next stroke's mask in
         torch.set_num_threads(models.made_with["threads"])  # another thread of the server may not have it yet
         return method.generate(to_tensor(mask)[None], [seed])[0]

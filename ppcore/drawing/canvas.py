@@ -42,8 +42,9 @@ def fill_mask(method: Method, coarse: np.ndarray, window: tuple[int, int], seed:
     return filled
 
 
-def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overlap: int | None = None) -> np.ndarray:
-    """Image (H, W, 3) uint8 that pix2pixHD makes of a fine mask (H, W) in {0, 1}; otherwise as `fill_mask`.
+def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overlap: int | None = None,
+               seed: int = 0) -> np.ndarray:
+    """Image (H, W, 3) uint8 that a trained `method` makes of a fine mask (H, W) in {0, 1}; otherwise as `fill_mask`.
 
     A window without any tissue becomes white: the instance norm of a constant is 0, and the answer would be the gray of
     the last bias.
@@ -51,7 +52,7 @@ def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overla
     blend turns that into a slow change, and does not remove it.
     """
     filled = np.empty((*fine.shape, 3), np.uint8)
-    for top, band in bands(method, fine, window, 0, overlap, True, GLASS):
+    for top, band in bands(method, fine, window, seed, overlap, True, GLASS):
         filled[top:top + band.shape[1]] = to_image(band)
     return filled
 

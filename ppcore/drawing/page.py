@@ -64,10 +64,10 @@ def build(models: Models) -> gr.Blocks:
             drawing = draw_fine(models, unpack(text, *size), int(seed or 0), int(variants))
         except StudyError as error:
             return note(str(error)), None
-        return show_answers(drawing, models.pix2pixhd is not None), drawing
+        return show_answers(drawing, models.image is not None), drawing
 
     def paint(drawing: Drawing | None) -> tuple[str, Drawing] | dict:
-        if drawing is None or drawing.images or not models.pix2pixhd:
+        if drawing is None or drawing.images or not models.image:
             return gr.skip()
         drawing = draw_images(models, drawing)
         return show_answers(drawing, False), drawing

@@ -69,7 +69,7 @@ def who_answers(models: Models) -> str:
     """A line of Markdown on the models."""
     made = models.made_with
     cards = ", ".join(f"{name} (card {hashes['card']})" for name, hashes in made["models"].items())
-    missing = "" if models.pix2pixhd else (" · no image: no pix2pixHD is trained, "
+    missing = "" if models.image else (" · no image: no pix2pixHD is trained, "
                                            f"`{training_command(models.profile, models.cohort)}` makes one")
     return (f"Cohort **{models.cohort}**, profile {models.profile}, {models.height} x {models.width} px · "
             f"answered by {cards} · commit {made['commit']}, {made['device']}, {made['precision']}{missing}")

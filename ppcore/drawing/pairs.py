@@ -118,7 +118,7 @@ def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, se
             paths = []
         for variant, (name, (coarse, fine, rgb)) in enumerate(zip(names, paths)):
             rows.append((name, outline.name, outline.kind, variant, own, read_mask(coarse).mean(), read_mask(fine).mean(),
-                         hash_file(coarse), hash_file(fine), hash_file(rgb) if models.pix2pixhd else ""))
+                         hash_file(coarse), hash_file(fine), hash_file(rgb) if models.image else ""))
         yield rows
     if not rows:
         raise StudyError(f"none of the {len(outlines)} outlines has tissue: nothing was made")
@@ -131,7 +131,7 @@ def _stored(models: Models, outline: Outline, folder: Path, seed: int, names: li
              for name in names]
     asked = as_coarse(outline.mask, *outline.mask.shape)
     missing = [number for number, (coarse, *others) in enumerate(paths)
-               if not all(path.exists() for path in (coarse, *others[:2 if models.pix2pixhd else 1]))
+               if not all(path.exists() for path in (coarse, *others[:2 if models.image else 1]))
                or not np.array_equal(read_mask(coarse), asked)]
     if outline.mask.shape != (models.height, models.width):
         for number in missing:

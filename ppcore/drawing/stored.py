@@ -21,6 +21,7 @@ from ppcore.drawing.answer import Drawing, Models, draw_fine, draw_images, open_
 from ppcore.masks.labelme import EXACT, write_labelme
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import read_image, write_image
+from ppcore.methods.table import OURS_IMAGE, find
 from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
 from ppcore.study.runs import data_folder
@@ -78,7 +79,7 @@ def reproduce(folder: str | Path) -> list[str]:
             raise StudyError(f"{folder} was drawn by another {name} than the one that is there now, trained since: "
                              f"bring back the one whose card has the hash {hashes['card']}")
     drawing = draw_fine(models, sketch, record["seed"], record["variants"])
-    made = _files(draw_images(models, drawing) if "pix2pixhd" in made_of else drawing)
+    made = _files(draw_images(models, drawing) if find(OURS_IMAGE).model in made_of else drawing)
     stored = {file: path.with_name(file) for file in made}
     return [file for file, array in made.items() if not stored[file].exists() or not np.array_equal(
         array, (read_mask if array.ndim == 2 else read_image)(stored[file]))]

@@ -9,9 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from ppcore.figures.style import (
-    COLOURS,
-)
+from ppcore.figures.style import BLUE, COLOURS, ORANGE, PURPLE, VERMILION
 
 DROPPED = {"air": "mostly air", "black": "black", "ink": "ink", "glass": "glass, not read", "unused": "not used",
            "gap": "gap", "spare": "spare"}
@@ -75,7 +73,7 @@ def threshold_panels(table: pd.DataFrame) -> Figure:
     table: as `ppcore.metrics.quality.threshold_sensitivity` returns.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6))
-    sides = {"lower": ("o", COLOURS["pix2pix"]), "upper": ("^", COLOURS["DEPAS"])}
+    sides = {"lower": ("o", BLUE), "upper": ("^", VERMILION)}
     for side, (marker, colour) in sides.items():
         level = f"threshold {table[side].iloc[0]}"
         left.plot(table["fraction"], table[f"fraction_{side}"], marker, markersize=4, alpha=0.6, color=colour,
@@ -102,8 +100,8 @@ def stain_scatter(table: pd.DataFrame, least: float) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(6.4, 5))
     stated = table["stated"].iloc[0]
-    axis.fill([0, least, 1, 0], [least, least, 1, 1], color=COLOURS["DCGAN"], alpha=0.15, linewidth=0)
-    axis.fill([least, least, 1, 1], [0, least, 1, 0], color=COLOURS["COPY"], alpha=0.2, linewidth=0)
+    axis.fill([0, least, 1, 0], [least, least, 1, 1], color=PURPLE, alpha=0.15, linewidth=0)
+    axis.fill([least, least, 1, 1], [0, least, 1, 0], color=ORANGE, alpha=0.2, linewidth=0)
     words = {"he": (0.03, 0.58, "left", "bottom", "like H&E: pink exceeds brown"),  # where few dots are to be expected
              "ihc": (0.97, 0.4, "right", "center", "like IHC:\nbrown exceeds pink"),
              "neither": (0.03, 0.53, "left", "top", "neither: haematoxylin alone,\nas in IHC without antigen")}
@@ -112,7 +110,7 @@ def stain_scatter(table: pd.DataFrame, least: float) -> Figure:
                   fontsize="small", weight="bold" if stain == stated else "normal", color="0.25")
     for doubtful, group in table.groupby("doubtful"):
         axis.plot(group["brown"], group["pink"], "X" if doubtful else "o", markersize=9 if doubtful else 6, alpha=0.8,
-                  color=COLOURS["DEPAS" if doubtful else "pix2pix"], markeredgecolor="white", markeredgewidth=0.5,
+                  color=VERMILION if doubtful else BLUE, markeredgecolor="white", markeredgewidth=0.5,
                   clip_on=False, zorder=3, label=f"{'doubtful' if doubtful else 'as stated'} (n = {len(group)})")
     ticks = [0, least / 10, least, 10 * least, 1]
     labels = [f"{tick:.1%}" if 0 < tick < least else f"{tick:.0%}" for tick in ticks]
@@ -130,13 +128,13 @@ def change_panels(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, len(names) + 1, figsize=(11, 2.9))
     for axis, name in zip(axes, names):
         axis.plot(table[f"{name} fine"], table[f"{name} coarse"], ".", markersize=3, alpha=0.5,
-                  color=COLOURS["pix2pix"])
+                  color=BLUE)
         top = max(table[f"{name} fine"].max(), table[f"{name} coarse"].max(), 1)
         axis.plot([0, top], [0, top], color="0.6", linewidth=0.8)
         unit = "px" if name == "edge length" else "count"
         if unit == "count":
             axis.set_xscale("symlog"), axis.set_yscale("symlog")
         axis.set(title=name, xlabel=f"fine ({unit})", ylabel=f"coarse ({unit})")
-    axes[-1].hist(table["IoU"], bins=25, color=COLOURS["COPY"])
+    axes[-1].hist(table["IoU"], bins=25, color=ORANGE)
     axes[-1].set(title="IoU(fine, coarse)", xlabel="IoU", ylabel="masks")
     return figure

@@ -9,9 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ppcore.figures.style import (
-    COLOURS,
-)
+from ppcore.figures.style import BLUE, COLOURS, ORANGE, VERMILION
 
 
 def ratio_bars(table: pd.DataFrame) -> Figure:
@@ -23,12 +21,12 @@ def ratio_bars(table: pd.DataFrame) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 0.6 + 0.32 * len(table)), sharey=True)
     places = np.arange(len(table))[::-1]
     spread = [table["ratio"] - table["ratio_low"], table["ratio_high"] - table["ratio"]]
-    left.barh(places, table["ratio"], xerr=spread, height=0.6, color=COLOURS["pix2pix"], ecolor="0.3")
-    left.plot(table["float32_ratio"], places, "D", markersize=5, color=COLOURS["COPY"], markeredgecolor="0.2",
+    left.barh(places, table["ratio"], xerr=spread, height=0.6, color=BLUE, ecolor="0.3")
+    left.plot(table["float32_ratio"], places, "D", markersize=5, color=ORANGE, markeredgecolor="0.2",
               label="without bfloat16")
     left.axvline(1, color="0.4", linewidth=0.8)
     left.set(yticks=places, yticklabels=labels, xlabel="rate of ours / rate of the textbook")
-    right.barh(places, table["share_of_peak"], height=0.6, color=COLOURS["COPY"])
+    right.barh(places, table["share_of_peak"], height=0.6, color=ORANGE)
     right.axvline(1, color="0.4", linewidth=0.8)
     right.set(xlabel="share of the matrix-product peak")
     if table["float32_ratio"].notna().any():
@@ -46,13 +44,13 @@ def slides_speed(table: pd.DataFrame, cost: pd.DataFrame) -> Figure:
     for number, (what, group) in enumerate(shares.groupby("what")):
         places = np.arange(len(group)) + 0.4 * number
         left.bar(places, group["value"], yerr=[group["value"] - group["low"], group["high"] - group["value"]], width=0.38,
-                 color=(COLOURS["pix2pix"], COLOURS["COPY"])[number], ecolor="0.3", label=what.split()[1].rstrip(","))
+                 color=(BLUE, ORANGE)[number], ecolor="0.3", label=what.split()[1].rstrip(","))
     left.axhline(1, color="0.4", linewidth=0.8)
     left.set(xticks=np.arange(len(group)) + 0.2, xticklabels=group["case"], ylabel="rate / rate of a bare loop",
              ylim=(0, 1.35))
     left.legend(loc="upper center", ncols=2)
     for axis, column, unit in ((middle, "seconds", "time (s)"), (right, "MiB", "memory above the start (MiB)")):
-        axis.plot(cost["slides"], cost[column], "o", color=COLOURS["pix2pix"])
+        axis.plot(cost["slides"], cost[column], "o", color=BLUE)
         axis.set(xlabel="slides", ylabel=unit, xlim=(0, None), ylim=(0, 1.25 * cost[column].max()))
     slope = (cost["slides"] * cost["seconds"]).sum() / (cost["slides"] ** 2).sum()
     middle.plot([0, cost["slides"].max()], [0, slope * cost["slides"].max()], color="0.6", linewidth=0.8, zorder=0,
@@ -67,7 +65,7 @@ def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
     table: as `ppcore.experiments.utility.summarise` returns. Bars and the band are intervals over subjects; dots, single seeds.
     """
     metrics = {"iou": "IoU", "boundary_f1": "boundary F1 (2 px)"}
-    looks = {"real": ("real alone", "o", COLOURS["real"]), "both": ("real and synthetic", "s", COLOURS["DEPAS"])}
+    looks = {"real": ("real alone", "o", COLOURS["real"]), "both": ("real and synthetic", "s", VERMILION)}
     rules = {"threshold": ((0, (5, 3)), "the labels' own threshold"), "Otsu": ((0, (1, 2)), "Otsu's threshold")}
     figure, axes = plt.subplots(2, len(shifts), figsize=(11, 7.5), sharex=True, squeeze=False)
     for (row, metric), (column, shift) in product(enumerate(metrics), enumerate(shifts)):
@@ -82,8 +80,8 @@ def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
                           marker=marker, color=colour, linewidth=1.6, markersize=7, capsize=4, label=label)
             axis.plot(seeds["place"] + 2.5 * offset, seeds["value"], marker, color=colour, markersize=3.5, alpha=0.45)
         alone = shown[(shown["arm"] == "synthetic") & (shown["seed"] == "mean")].iloc[0]
-        axis.axhline(alone["value"], color=COLOURS["pix2pix"], linewidth=1.6, label="synthetic alone (no share)")
-        axis.axhspan(alone["low"], alone["high"], color=COLOURS["pix2pix"], alpha=0.12, linewidth=0)
+        axis.axhline(alone["value"], color=BLUE, linewidth=1.6, label="synthetic alone (no share)")
+        axis.axhspan(alone["low"], alone["high"], color=BLUE, alpha=0.12, linewidth=0)
         for rule, (dashes, label) in rules.items():
             axis.axhline(shown.loc[shown["arm"] == rule, "value"].iloc[0], color="0.45", linewidth=1.4, linestyle=dashes,
                          label=label)
@@ -108,10 +106,10 @@ def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], tit
     own = table["name"].iloc[0]
     figure, axes = plt.subplots(1, len(titles), figsize=(11, 1.9 + 0.3 * len(trainings)), sharey=True)
     for axis, (metric, title) in zip(axes, titles.items()):
-        axis.axvspan(*bands[metric], color=COLOURS["pix2pix"], alpha=0.13, linewidth=0)
+        axis.axvspan(*bands[metric], color=BLUE, alpha=0.13, linewidth=0)
         rows = table[table["metric"] == metric].set_index("training").loc[trainings]
         for place, row in enumerate(rows.itertuples()):
-            colour = COLOURS["pix2pix" if row.name == own else "real"]
+            colour = BLUE if row.name == own else COLOURS["real"]
             axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.5)
             axis.plot(row.value, place, "o" if row.name == own else "s", color=colour, markersize=6)
         for method, value in others[metric].dropna().items():
@@ -123,6 +121,6 @@ def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], tit
         axis.set(title=title, xlim=(ends.min() - margin, ends.max() + margin), ylim=(-1.5, len(trainings) - 0.5))
         axis.set_yticks([-1, *range(len(trainings))], ["other methods", *trainings])
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
-    band = Patch(color=COLOURS["pix2pix"], alpha=0.13, linewidth=0, label="where another seed would lie, 95 %")
+    band = Patch(color=BLUE, alpha=0.13, linewidth=0, label="where another seed would lie, 95 %")
     figure.legend(handles=[band, *handles.values()], loc="outside lower center", ncols=4, fontsize="small")
     return figure

@@ -8,10 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from ppcore.figures.style import (
-    COLOURS,
-    mask_picture,
-)
+from ppcore.figures.style import BLUE, ORANGE, VERMILION, mask_picture
 
 
 def cluster_colours(count: int) -> list[tuple[float, float, float]]:
@@ -28,13 +25,13 @@ def cluster_curves(table: pd.DataFrame, k: int) -> Figure:
     titles = {"inertia": "how far from the centres", "silhouette": "how far apart", "ari": "how alike for other seeds"}
     names = {"inertia": "inertia", "silhouette": "silhouette, mean", "ari": "adjusted Rand index"}
     for axis, (column, title) in zip(axes, titles.items()):
-        axis.axvline(k, color=COLOURS["COPY"], linewidth=6, alpha=0.35, zorder=0)
-        axis.plot(table["k"], table[column], "o-", color=COLOURS["pix2pix"], markersize=4, linewidth=1.3)
-        axis.plot(k, table.loc[table["k"] == k, column], "o", color=COLOURS["DEPAS"], markersize=8, label=f"K = {k}")
+        axis.axvline(k, color=ORANGE, linewidth=6, alpha=0.35, zorder=0)
+        axis.plot(table["k"], table[column], "o-", color=BLUE, markersize=4, linewidth=1.3)
+        axis.plot(k, table.loc[table["k"] == k, column], "o", color=VERMILION, markersize=8, label=f"K = {k}")
         axis.set(title=title, xlabel="number of clusters K", ylabel=names[column], ylim=(0, None))
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[1].set_ylim(min(0, 1.1 * table["silhouette"].min()), max(0.5, 1.1 * table["silhouette"].max()))
-    axes[2].fill_between(table["k"], table["ari_least"], table["ari"], color=COLOURS["pix2pix"], alpha=0.15, linewidth=0,
+    axes[2].fill_between(table["k"], table["ari_least"], table["ari"], color=BLUE, alpha=0.15, linewidth=0,
                          label="down to the pair of seeds that is least alike")
     axes[2].set_ylim(min(0, table["ari_least"].min()), 1.03)
     handles = [axis.get_legend_handles_labels()[0][-1] for axis in (axes[0], axes[2])]

@@ -5,10 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ppcore.figures.style import (
-    COLOURS,
-    mask_picture,
-)
+from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture
 
 
 def loss_curves(log: pd.DataFrame) -> Figure:
@@ -16,7 +13,7 @@ def loss_curves(log: pd.DataFrame) -> Figure:
     names = [name for name in log.columns if name not in ("step", "epoch", "learning_rate")]
     figure, axes = plt.subplots(1, len(names) + 1, figsize=(11, 2.6))
     for axis, name in zip(axes, [*names, "learning_rate"]):
-        axis.plot(log["step"], log[name], color="0.5" if name == "learning_rate" else COLOURS["pix2pix"], linewidth=1.3)
+        axis.plot(log["step"], log[name], color="0.5" if name == "learning_rate" else BLUE, linewidth=1.3)
         axis.set(title=name.replace("_", " "), xlabel="step")
     axes[-1].set_ylim(bottom=0)
     return figure
@@ -67,6 +64,6 @@ def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 
         axis.imshow(mask_picture(mask[top:top + side, left:left + side]), interpolation="nearest",
                     extent=(left, left + side, top + side, top))
         axis.set(xticks=[column], yticks=[row], title=name)
-        axis.tick_params(color=COLOURS["DEPAS"], length=9, width=2.5, right=True, labelleft=axis is axes[0, 0])
+        axis.tick_params(color=VERMILION, length=9, width=2.5, right=True, labelleft=axis is axes[0, 0])
         axis.spines[:].set(visible=True, color="0.8", linewidth=0.6)
     return figure

@@ -18,6 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from ppcore.figures.style import COLOURS, save, use_style
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index
+from ppcore.methods.table import OURS, ROWS, SKETCHED, names
 from ppcore.metrics.cells import (
     GRID_CELLS,
     LEAST,
@@ -30,12 +31,14 @@ from ppcore.metrics.cells import (
     grid_lines,
     numbers,
 )
-from ppcore.metrics.findings import NAMES, methods_of, scores
+from ppcore.metrics.findings import methods_of, scores
+from ppcore.metrics.table import LABELS
 from ppcore.slides.cohorts import EMBEDDED
 from ppcore.study.runs import home
 
 WIDTH = 7.0  # inches: a page's text
-MARKERS = {"real-train": "s", "COPY": "D", "pix2pix": "o", "CycleGAN": "^", "DCGAN": "v", "DEPAS": "P"}
+RIVAL = "DEPAS"  # of the paper's Figure 2
+MARKERS = {row.name: row.marker for row in ROWS}
 HATCH = {NO_SAMPLE: "////", TOO_FEW: "..", NO_REAL: ""}
 # Of a cohort of real tissue only these may leave the machine (and do through .gitignore): tables, the record, plots of
 # numbers, and pictures of nothing but what a model made. A real image, a real mask and the outline of one may not.
@@ -70,10 +73,10 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
     """Figure 2 of this cohort and of every other at hand: rows of masks, titles of columns, names of rows.
 
     A row a patch, from little tissue to much: outline, PriorPath, ground truth, DEPAS. Beside an embedded cohort, whose
-    figures may be kept, only embedded ones are shown. generated_only: what PriorPath makes of sketches, DCGAN, DEPAS, and
-    nothing that comes from real tissue.
+    figures may be kept, only embedded ones are shown. generated_only: what PriorPath makes of sketches, what others make
+    of noise, and nothing that comes from real tissue.
     """
-    method = "pix2pix-sketches" if generated_only else "pix2pix"
+    method = OURS + SKETCHED if generated_only else OURS
     found = [path.parents[2] for path in sorted((home() / "data" / profile).glob(f"*/generated/{method}/index.csv"))
              if cohort not in EMBEDDED or path.parents[2].name in EMBEDDED]
     quantiles = (0.2, 0.8) if len(found) > 1 else (0.15, 0.4, 0.65, 0.9)
@@ -81,17 +84,17 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
     for data in found:
         test = load_index(data / "patches").query("split == 'test'").sort_values("tissue_fraction")["patch"].tolist()
         made = data / "generated"
-        noise = {name: sorted((made / name).glob("*.png")) for name in ("DCGAN", "DEPAS")}
+        noise = {name: sorted((made / name).glob("*.png")) for name in names(given="noise")}
         drawn = sorted((made / method).glob("*_0.png"))
         for i, q in enumerate(quantiles):
-            name, sketch = (names[round((len(names) - 1) * q)] for names in (test, drawn))
-            chosen = [sketch, noise["DCGAN"][i], noise["DEPAS"][i]] if generated_only else [
-                data / "coarse" / f"{name}.png", made / "pix2pix" / f"{name}_0.png",
-                data / "patches" / "fine" / f"{name}.png", noise["DEPAS"][i]]
+            name, sketch = (each[round((len(each) - 1) * q)] for each in (test, drawn))
+            chosen = [sketch, *(masks[i] for masks in noise.values())] if generated_only else [
+                data / "coarse" / f"{name}.png", made / OURS / f"{name}_0.png",
+                data / "patches" / "fine" / f"{name}.png", noise[RIVAL][i]]
             rows.append([read_mask(mask) for mask in chosen])
             labels.append(data.name if i == 0 else "")
-    return rows, (["PriorPath, of a sketch", "DCGAN", "DEPAS (our reading)"] if generated_only else
-                  ["coarse outline", "PriorPath", "ground truth", "DEPAS (our reading)"]), labels
+    return rows, (["PriorPath, of a sketch", *(LABELS[name] for name in noise)] if generated_only else
+                  ["coarse outline", "PriorPath", "ground truth", LABELS[RIVAL]]), labels
 
 
 def embedding_panels(places: pd.DataFrame, methods: Sequence[str], grid: bool = False) -> Figure:
@@ -113,7 +116,7 @@ def embedding_panels(places: pd.DataFrame, methods: Sequence[str], grid: bool = 
         axis.scatter(real["x"], real["y"], s=9, color=COLOURS["real"], linewidths=0, zorder=2)
         axis.scatter(own["x"], own["y"], s=13, color=colour_of(method), marker=MARKERS.get(method, "X"), alpha=0.8,
                      linewidths=0.2, edgecolors="white", zorder=3)
-        axis.set(xticks=[], yticks=[], title=f"{NAMES.get(method, method)}, n = {len(own)}",
+        axis.set(xticks=[], yticks=[], title=f"{LABELS.get(method, method)}, n = {len(own)}",
                  xlim=x[[0, -1]] + np.array([-0.02, 0.02]) * np.ptp(x),
                  ylim=y[[0, -1]] + np.array([-0.02, 0.02]) * np.ptp(y))
         axis.spines[:].set_visible(True)
@@ -174,7 +177,7 @@ def cell_maps(cells: pd.DataFrame, methods: Sequence[str]) -> Figure:
             place = GRID_CELLS.index(row.cell)
             _paint_cell(axis, place % SIDE, SIDE - 1 - place // SIDE, row, colours, short=True)
         axis.set(xlim=(0, SIDE), ylim=(0, SIDE), xticks=np.arange(SIDE) + 0.5, xticklabels=["1", "2", "3"],
-                 yticks=np.arange(SIDE) + 0.5, yticklabels=["C", "B", "A"], title=NAMES.get(method, method))
+                 yticks=np.arange(SIDE) + 0.5, yticklabels=["C", "B", "A"], title=LABELS.get(method, method))
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
     figure.colorbar(colours, ax=axes, label="MMD² in the cell", fraction=0.03, pad=0.01)
@@ -194,7 +197,7 @@ def cell_matrix(cells: pd.DataFrame, methods: Sequence[str]) -> Figure:
         _paint_cell(axis, names.index(row.cell), len(methods) - 1 - methods.index(row.method), row, colours)
     axis.set(xlim=(0, len(names)), ylim=(0, len(methods)), xticks=np.arange(len(names)) + 0.5,
              xticklabels=[f"{name}\n{counts[name]} real" for name in names], yticks=np.arange(len(methods)) + 0.5,
-             yticklabels=[NAMES.get(name, name) for name in reversed(methods)],
+             yticklabels=[LABELS.get(name, name) for name in reversed(methods)],
              xlabel="K-means cell of the real masks, from little tissue to much")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -233,7 +236,7 @@ def cell_averages(runs: Mapping[str, tuple]) -> Figure:
             axis.axvline(0, color="0.8", linewidth=0.7, zorder=0)
         axes[0, column].set_title(cohort)
     right = max(axis.get_xlim()[1] for axis in axes.flat)
-    axes[0, 0].set(yticks=list(places.values()), yticklabels=[NAMES.get(name, name) for name in places],
+    axes[0, 0].set(yticks=list(places.values()), yticklabels=[LABELS.get(name, name) for name in places],
                    ylabel="3 x 3 cells of the t-SNE", xlim=(None, 1.35 * right))  # room for the counts
     axes[1, 0].set_ylabel("K-means cells")
     figure.supxlabel("MMD² to the real masks; at the right, in how many cells it could be compared", fontsize=8)

@@ -13,12 +13,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ppcore.methods.table import ROWS
 from ppcore.study.files import atomic
 
 INK = np.array([61, 43, 86], np.uint8)  # tissue
 ADDED, REMOVED = np.array([86, 180, 233], np.uint8), np.array([213, 94, 0], np.uint8)
-COLOURS = {"real": "#000000", "COPY": "#E69F00", "real-train": "#999999", "nearest-train": "#56B4E9", "pix2pix": "#0072B2",
-           "CycleGAN": "#009E73", "DCGAN": "#CC79A7", "DEPAS": "#D55E00", "train": "#56B4E9", "test": "#D55E00"}
+BLUE, ORANGE, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9"
+COLOURS = {"real": "#000000", "train": SKY, "test": VERMILION} | {row.name: row.colour for row in ROWS}
 
 
 def use_style() -> None:

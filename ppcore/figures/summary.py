@@ -15,8 +15,10 @@ from matplotlib.patches import Patch
 
 from ppcore.figures.paper import MARKERS, WIDTH, colour_of
 from ppcore.figures.style import mask_picture
+from ppcore.methods.table import FLOOR
 from ppcore.metrics.cells import cell_means
-from ppcore.metrics.findings import FLOOR, NAMES, methods_of, scores, shown
+from ppcore.metrics.findings import methods_of, scores, shown
+from ppcore.metrics.table import LABELS
 
 
 def draw_plane(axis: Axes, metrics: pd.DataFrame, control: str, title: str, protocol: str = "A") -> None:
@@ -29,7 +31,7 @@ def draw_plane(axis: Axes, metrics: pd.DataFrame, control: str, title: str, prot
         x, y = table.loc[(method, "mmd2")], table.loc[(method, control)]
         axis.errorbar(x["value"], y["value"], xerr=_arms(x), yerr=_arms(y), fmt=MARKERS.get(method, "X"), markersize=6,
                       color=colour_of(method), elinewidth=1, markeredgecolor="white", markeredgewidth=0.5, zorder=3,
-                      label=NAMES.get(method, method))
+                      label=LABELS.get(method, method))
     floor = fixed.loc[(FLOOR, "mmd2")]
     axis.axvspan(*floor[["low", "high"]].fillna(floor["value"]), color="0.9", zorder=0)
     axis.axvline(floor["value"], color="0.55", linewidth=1, zorder=1)
@@ -105,7 +107,7 @@ def coverage_bars(metrics: pd.DataFrame, cells: pd.DataFrame) -> Figure:
             axes[0, -1].text(reached + 0.1, place, f"{reached}", va="center", fontsize=7)
     axes[0, -1].axvline(means["of"].max(), color="0.6", linewidth=0.7, linestyle=":")
     axes[0, -1].set(title=f"K-means cells\nreached, of {means['of'].max()}", xlim=(0, means["of"].max() + 0.8))
-    axes[0, 0].set_yticks(places, [NAMES.get(name, name) for name in methods])
+    axes[0, 0].set_yticks(places, [LABELS.get(name, name) for name in methods])
     return figure
 
 
@@ -145,7 +147,7 @@ def _key_table(axis: Axes, metrics: pd.DataFrame) -> None:
                "control_boundary_f1": "boundary F1"}
     columns = {metric: title for metric, title in columns.items() if metric in set(metrics["metric"])}
     drawn = axis.table([[shown(table, method, metric, digits=2) for metric in columns] for method in methods],
-                       rowLabels=[NAMES.get(name, name) for name in methods], colLabels=list(columns.values()),
+                       rowLabels=[LABELS.get(name, name) for name in methods], colLabels=list(columns.values()),
                        cellLoc="center", bbox=[0.19, 0, 0.81, 1], edges="horizontal")
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(6.5)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ppcore.methods.table import FLOOR, OURS
 from ppcore.metrics.cells import LEAST, cell_means, read_cells
 from ppcore.metrics.table import COLUMNS as METRIC_COLUMNS
 from ppcore.metrics.table import LABELS, METHODS, NO_WEIGHTS, read_metrics
@@ -18,9 +19,6 @@ from ppcore.study.errors import StudyError, warn
 from ppcore.study.runs import Run
 from ppcore.study.settings import REPOSITORY, load_settings
 
-NAMES = LABELS | {"pix2pix": "PriorPath (pix2pix)"}
-OURS = "pix2pix"
-FLOOR = "real-train"
 COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid": "FID", "coverage": "coverage",
            "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1"}
 HIGHER = ("coverage", "density", "control_iou", "control_boundary_f1")  # is better; of all others, lower
@@ -76,7 +74,7 @@ def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[st
     means = None if cells is None else cell_means(cells).query("space == 'kmeans'").set_index("method")
     if means is not None and means["of"].max():
         lines.append(f"Regions: of the {means['of'].max()} K-means cells with {LEAST} real masks or more, so many hold no mask: "
-                     + ", ".join(f"{NAMES.get(name, name)} {means.loc[name, 'no_sample']}"
+                     + ", ".join(f"{LABELS.get(name, name)} {means.loc[name, 'no_sample']}"
                                  for name in (FLOOR, OURS, *others) if name in means.index) + ".")
     fid = metrics[(metrics["metric"] == "fid") & (metrics["protocol"] == "A")].set_index("method")
     if OURS in fid.index:
@@ -90,12 +88,12 @@ def _verdict(table: pd.DataFrame, metric: str, others: Sequence[str]) -> str:
     for name in others:
         if (name, metric) in table.index:
             groups.setdefault(told_apart(table, metric, name), []).append(
-                f"{NAMES.get(name, name)} ({table.loc[(name, metric), 'value']:.3g})")
+                f"{LABELS.get(name, name)} ({table.loc[(name, metric), 'value']:.3g})")
     words = {"better": "better than", "alike": "not told apart from", "worse": "worse than",
              "unknown": "without an interval, and so not compared, beside"}
     parts = [f"{words[outcome]} {_listed(groups[outcome])}" for outcome in words if outcome in groups]
     floor = shown(table, FLOOR, metric)
-    return (f"{NAMES[OURS]} {shown(table, OURS, metric)}{' is ' if parts else ''}{'; '.join(parts)}."
+    return (f"{LABELS[OURS]} {shown(table, OURS, metric)}{' is ' if parts else ''}{'; '.join(parts)}."
             + (f" Real masks of other subjects: {floor}." if floor else ""))
 
 

@@ -28,7 +28,7 @@ NSCLC,DEPAS,0.264,185.724,138.629
 NSCLC,PriorPath,0.112,1.279,103.348
 """))
 FID_FACTOR = {"he": 1.316, "ihc": 1.378}  # section 3.1: FID of CycleGAN over that of pix2pix
-METHODS = {"DCGAN": "DCGAN", "DEPAS": "DEPAS", "PriorPath": "pix2pix"}  # the paper's name -> ours
+METHODS = {"DCGAN": "DCGAN", "DEPAS": "DEPAS", "PriorPath": "pix2pix"}  # the paper's name -> ours; PriorPath is pix2pix
 
 
 def table_2_beside(metrics: pd.DataFrame, cohort: str) -> pd.DataFrame:

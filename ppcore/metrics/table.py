@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-# The rows of Table 2 in their order: a floor, two baselines without a model, what starts from an outline, what from noise.
-METHODS = ("real-train", "COPY", "nearest-train", "pix2pix", "CycleGAN", "DCGAN", "DEPAS")
-# What makes an image: of the real fine mask; of pix2pix's fine mask (PriorPath as a whole); of the outline directly.
-IMAGE_METHODS = ("real-train", "fine-to-image", "coarse-to-fine-to-image", "coarse-to-image")
-LABELS = {"DEPAS": "DEPAS (our reading)"}  # reading R21
-# From sketches (protocol B): nothing that needs the outline's own real mask, or none at all.
-SKETCH_METHODS = ("COPY", "nearest-train", "pix2pix", "CycleGAN")
+from ppcore.methods.table import FLOOR, ROWS, names
+
+METHODS = names()  # the rows of Table 2, in their order
+IMAGE_METHODS = (FLOOR, *names(makes="image"))
+SKETCH_METHODS = names(given="outline")  # from sketches (protocol B): what is given an outline, and no more
+LABELS = {row.name: row.label for row in ROWS}
 # protocol (reading R10): "A", outlines C(m) of test masks; "B drawn" or "B simulated", sketches
 COLUMNS = ("cohort", "method", "protocol", "metric", "value", "low", "high", "n", "seed", "device", "commit")
 NO_WEIGHTS = "no weights"  # what stands for FID and KID without the Inception weights (reading R26)

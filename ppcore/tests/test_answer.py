@@ -84,7 +84,7 @@ def test_a_long_job_lets_an_answer_in(models, monkeypatch):
         monkeypatch.setattr(kind, "generate", noted(kind.generate))
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(draw_images, models, Drawing(disc(), disc(), 1, [disc()] * 200))
-        begun.wait()
+        assert begun.wait(60)
         draw_fine(models, disc(), 1)
         job.result()
     assert served.index(Pix2Pix) < 200

@@ -301,7 +301,7 @@ def test_a_canvas_becomes_a_mask_and_its_image_by_the_trained_models(home):
     models, sketch = open_models("smoke", "PHANTOM", threads=1), blobs(90, 151)
     drawing = draw_canvas(models, sketch, 1)
     assert drawing.coarse.shape == drawing.fine[0].shape == (90, 151) and drawing.images[0].shape == (90, 151, 3)
-    np.testing.assert_array_equal(drawing.images[0], fill_image(models.pix2pixhd, drawing.fine[0], (H, W)))
+    np.testing.assert_array_equal(drawing.images[0], fill_image(models.image, drawing.fine[0], (H, W)))
     np.testing.assert_array_equal(draw_canvas(models, sketch, 1, 1).fine, draw_canvas(models, sketch, 1, 1).fine)
     assert not np.array_equal(draw_canvas(models, sketch, 1, 1).fine, drawing.fine)
     with pytest.raises(StudyError, match="The drawing is empty"):

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ppcore.experiments import variants
-from ppcore.metrics.findings import COLUMNS, FLOOR, NAMES, OURS, methods_of, read_run, reading, scores, shown
+from ppcore.methods.table import FLOOR, OURS
+from ppcore.metrics.findings import COLUMNS, methods_of, read_run, reading, scores, shown
+from ppcore.metrics.table import LABELS
 from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
 from ppcore.study.settings import REPOSITORY
@@ -33,10 +35,10 @@ def markdown(folder: str | Path) -> str:
              f"| method | n | {' | '.join(columns.values())} |", "|---" * (len(columns) + 2) + "|"]
     for method in methods_of(metrics):
         found = [shown(table, method, metric) or str(words["value"].get((method, metric), "")) for metric in columns]
-        lines.append(f"| {NAMES.get(method, method)} | {words.loc[(method, 'mmd2'), 'n']} | {' | '.join(found)} |")
+        lines.append(f"| {LABELS.get(method, method)} | {words.loc[(method, 'mmd2'), 'n']} | {' | '.join(found)} |")
     sentences = reading(metrics, cells)
     if (folder / "variants.csv").exists():
-        others = {NAMES.get(name, name): table.loc[(name, "mmd2"), "value"] for name in methods_of(metrics)
+        others = {LABELS.get(name, name): table.loc[(name, "mmd2"), "value"] for name in methods_of(metrics)
                   if name not in (OURS, FLOOR)}
         sentences += variants.reading(pd.read_csv(folder / "variants.csv"), others)
     lines += ["", *(f"- {sentence}" for sentence in sentences), ""]
@@ -70,8 +72,8 @@ def side_by_side(folders: Sequence[Path]) -> str:
     """MMD² of every method in every run, and how well PriorPath keeps to the outline: the table above the runs' own."""
     runs = {folder.name: read_run(folder)[0] for folder in folders}
     methods = list(dict.fromkeys(name for metrics in runs.values() for name in methods_of(metrics)))
-    cells = [[NAMES.get(name, name), *(shown(scores(metrics), name, "mmd2") for metrics in runs.values())] for name in methods]
-    cells.append([f"IoU to the outline, {NAMES[OURS]}", *(shown(scores(metrics), OURS, "control_iou") for metrics in runs.values())])
+    cells = [[LABELS.get(name, name), *(shown(scores(metrics), name, "mmd2") for metrics in runs.values())] for name in methods]
+    cells.append([f"IoU to the outline, {LABELS[OURS]}", *(shown(scores(metrics), OURS, "control_iou") for metrics in runs.values())])
     rows = [["MMD² to real test masks", *runs], ["---"] * (len(runs) + 1), *cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 

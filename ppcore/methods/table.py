@@ -1,0 +1,85 @@
+"""Which methods are there? A row for each: what it is called, how it is drawn, what it is given, where it is trained.
+
+Data alone. The workflow, the evaluation, tables, figures and the drawing page take the methods from here, so that a new
+one is a row here, a class of its own, its settings (`ppcore.methods.settings`) and a training in its notebook.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method, as it stands in the tables.
+
+    name: in tables and of its folder, generated/<name>. label, colour, marker: in figures. given: what it makes a mask or
+    image of; "made mask" is PriorPath's own. notebook: where it is trained, or computed if it is no model. settings: prefix
+    of its parameters. kind: module and class. model: its folder, models/<model>. The last three are empty for a baseline.
+    """
+
+    name: str
+    label: str
+    colour: str
+    marker: str
+    given: Literal["nothing", "outline", "noise", "fine mask", "made mask"]
+    makes: Literal["mask", "image"]
+    notebook: str
+    settings: str = ""
+    kind: str = ""
+    model: str = ""
+
+
+# In the order of the tables: a floor, two baselines without a model, what starts from an outline, what from noise.
+ROWS = (
+    Row("real-train", "real-train", "#999999", "s", "nothing", "mask", "08"),
+    Row("COPY", "COPY", "#E69F00", "D", "outline", "mask", "08"),
+    Row("nearest-train", "nearest-train", "#56B4E9", "X", "outline", "mask", "08"),
+    Row("pix2pix", "PriorPath (pix2pix)", "#0072B2", "o", "outline", "mask", "04",
+        "pix2pix", "ppcore.methods.pix2pix:Pix2Pix", "pix2pix"),
+    Row("CycleGAN", "CycleGAN", "#009E73", "^", "outline", "mask", "04",
+        "cyclegan", "ppcore.methods.cyclegan:CycleGAN", "cyclegan"),
+    Row("DCGAN", "DCGAN", "#CC79A7", "v", "noise", "mask", "05", "dcgan", "ppcore.methods.dcgan:DCGAN", "dcgan"),
+    Row("DEPAS", "DEPAS (our reading)", "#D55E00", "P", "noise", "mask", "05",  # reading R21
+        "depas", "ppcore.methods.depas:Depas", "depas"),
+    Row("fine-to-image", "fine-to-image", "#0072B2", "o", "fine mask", "image", "06",
+        "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd"),
+    Row("coarse-to-fine-to-image", "coarse-to-fine-to-image", "#009E73", "^", "made mask", "image", "06",
+        "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd"),
+    Row("coarse-to-image", "coarse-to-image", "#D55E00", "P", "outline", "image", "06",
+        "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd-coarse"),
+)
+FLOOR = "real-train"  # real tissue of other subjects
+OURS, OURS_IMAGE = "pix2pix", "fine-to-image"  # what answers an outline on the drawing page and in sets of pairs
+SKETCHED = "-sketches"  # generated/<name>-sketches: what was made of sketches (protocol B, reading R10)
+
+
+def find(name: str) -> Row:
+    """The row of a method."""
+    return next(row for row in ROWS if row.name == name)
+
+
+def names(makes: str = "mask", given: str | None = None, trained: bool = False) -> tuple[str, ...]:
+    """Names of the methods that make masks, or images; of what is `given`; without baselines if `trained`."""
+    return tuple(row.name for row in ROWS if row.makes == makes and given in (None, row.given) and (row.kind or not trained))
+
+
+def class_of(name: str) -> type:
+    """The class of a method, imported only now: the table itself loads no network."""
+    module, kind = find(name).kind.split(":")
+    return getattr(import_module(module), kind)
+
+
+def models_trained(notebook: str) -> list[str]:
+    """Folders of models/ that a notebook fills."""
+    return list(dict.fromkeys(row.model for row in ROWS if row.notebook == notebook and row.model))
+
+
+def sets_made(notebook: str | None = None) -> Iterator[str]:
+    """Folders of generated/ that a notebook fills, or (None) all of them."""
+    for row in ROWS:
+        if row.kind and notebook in (None, row.notebook):
+            yield row.name
+            if row.makes == "mask" and row.given == "outline":
+                yield row.name + SKETCHED
