@@ -92,7 +92,7 @@ def test_table_2_shows_the_spread_over_training_seeds():
                           "protocol": "A", "seed": seed} for metric, seed, value, low in (
         ("ks", 1, "0.1", "0.05"), ("ks", 2, "0.3", "0.2"), ("ks", 3, "0.2", "0.1"), ("coverage", 1, "0.5", "0.4"),
         ("fid", 1, "no weights", ""), ("fid", 2, "no weights", ""))])
-    shown = table_2(rows).set_index("method").loc["pix2pix"]
+    shown = table_2(rows).set_index("method").loc["PriorPath (pix2pix)"]
     assert shown["KS"] == "0.2 [0.1, 0.3]"  # mean, least and largest over the seeds
     assert shown["coverage"] == "0.5 [0.4, 0.9]"  # one seed: its interval over subjects
     assert shown["FID"] == "no weights" and shown["density"] == ""

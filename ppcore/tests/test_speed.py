@@ -1,4 +1,4 @@
-"""Are the benchmark's numbers what they are called, and are README's those that were measured?"""
+"""Are the benchmark's numbers what they are called, and are those shown the ones that were measured?"""
 
 from functools import partial
 
@@ -9,12 +9,14 @@ import torch
 
 from ppcore.experiments.speed import compare, count_flops, in_new_process, interleaved, matrix_product_peak
 from ppcore.study.settings import REPOSITORY
-from ppcore.workflow.readme import slides_speed_table, speed_table
+from ppcore.workflow.readme import SLIDES_SPEED, SPEED
+from ppcore.workflow.results import slides_speed_table, speed_table
 
 
 def test_ratios_are_taken_round_by_round():
     """A load that doubles all times of a round changes no ratio."""
-    times = {"textbook": np.array([4.0, 8.0, 5.0]), "ours": np.array([2.0, 4.0, 2.0]), "float32": np.array([4.0, 8.0, 4.0])}
+    times = {"textbook": np.array([4.0, 8.0, 5.0]), "ours": np.array([2.0, 4.0, 2.0]),
+             "float32": np.array([4.0, 8.0, 4.0])}
     row = compare(times)
     assert (row["textbook_s"], row["ours_s"], row["ratio"], row["float32_ratio"]) == (5, 2, 2, 1)
     assert (row["ratio_low"], row["ratio_high"]) == (2, 2.25)
@@ -40,17 +42,12 @@ def test_the_peak_is_the_rate_of_the_fastest_product(monkeypatch):
     assert matrix_product_peak(torch.float32, "cpu", 1024, repeats=2) == pytest.approx(4 * 1024**3)
 
 
-def test_readme_shows_the_stored_benchmark():
-    table = pd.read_csv(REPOSITORY / "figures" / "demo" / "benchmark.csv")
-    readme = (REPOSITORY / "README.md").read_text()
-    assert speed_table(table) in readme, "copy the table that notebook 13 prints into README"
-    assert table["machine"].iloc[0] in readme
-
-
-def test_readme_shows_the_stored_benchmark_of_slides():
-    table = pd.read_csv(REPOSITORY / "figures" / "demo" / "benchmark_slides.csv")
-    readme = (REPOSITORY / "README.md").read_text()
-    assert slides_speed_table(table) in readme, "copy the table that notebook 14 prints into README"
+@pytest.mark.parametrize("name, as_markdown", [(SPEED, speed_table), (SLIDES_SPEED, slides_speed_table)])
+def test_the_page_of_results_shows_the_stored_benchmarks(name, as_markdown):
+    table = pd.read_csv(REPOSITORY / "figures" / name)
+    page = (REPOSITORY / "figures" / "README.md").read_text(encoding="utf-8")
+    assert as_markdown(table) in page, "python -m ppcore.workflow.readme writes it"
+    assert f"Measured on {table['machine'].iloc[0]}" in page
 
 
 def test_memory_is_that_of_the_call_and_of_its_highest_point():

@@ -1,0 +1,192 @@
+"""How do stored tables read as Markdown? One run, several beside each other, and speed, from figures/ alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ppcore.experiments import variants
+from ppcore.methods.table import FLOOR, OURS
+from ppcore.metrics.findings import COLUMNS, methods_of, read_run, reading, scores, shown, told_apart
+from ppcore.metrics.table import LABELS
+
+
+def results(folders: Sequence[Path]) -> str:
+    """README's table, MMD² of every method in every run, and its sentences."""
+    runs = {folder.name: read_run(folder)[0] for folder in folders}
+    trainings = {folder.name: pd.read_csv(folder / "variants.csv") for folder in folders
+                 if (folder / "variants.csv").exists()}
+    return "\n".join([side_by_side(runs), *(f"- {sentence}" for sentence in across(runs, trainings))])
+
+
+def side_by_side(runs: Mapping[str, pd.DataFrame]) -> str:
+    """runs: cohort -> tidy metrics. A row a method; the last row says how well PriorPath keeps to the outline."""
+    methods = list(dict.fromkeys(name for metrics in runs.values() for name in methods_of(metrics)))
+    tables = {cohort: scores(metrics) for cohort, metrics in runs.items()}
+    cells = [[LABELS.get(name, name), *(shown(table, name, "mmd2") for table in tables.values())] for name in methods]
+    cells.append([f"IoU to the outline, {LABELS[OURS]}",
+                  *(shown(table, OURS, "control_iou") for table in tables.values())])
+    rows = [["MMD² to real test masks", *runs], ["---"] * (len(runs) + 1), *cells]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def across(runs: Mapping[str, pd.DataFrame], trainings: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What holds over several runs, in up to five sentences that follow from the numbers alone.
+
+    runs: cohort -> tidy metrics. trainings: cohort -> variants.csv of notebook 12, where that was run.
+    """
+    tables = {cohort: scores(metrics) for cohort, metrics in runs.items()}
+    verdicts = {metric: {cohort: _verdicts(runs[cohort], tables[cohort], metric) for cohort in runs}
+                for metric in ("mmd2", "ks")}
+    sentences = [_compared("**Shapes** (MMD²)", verdicts["mmd2"]),
+                 _compared("**Amount of tissue** (KS)", verdicts["ks"]) + f" FID {_fid(runs)}."]
+    if control := _span(tables, OURS, "control_iou"):
+        real = _span(tables, "nearest-train", "control_iou")
+        sentences.append("**Control**: made coarse again, PriorPath's masks overlap the outline with an IoU of "
+                         f"{control}" + (f"; the real masks of nearest-train, with {real}." if real else "."))
+    if covered := _span(tables, OURS, "coverage"):
+        real = _span(tables, FLOOR, "coverage")
+        sentences.append(f"**Variety**: PriorPath covers {covered} of the real test masks"
+                         + (f"; real masks of other subjects cover {real}." if real else "."))
+    return sentences + ([_chance(tables, verdicts["mmd2"], trainings)] if trainings else [])
+
+
+def _verdicts(metrics: pd.DataFrame, table: pd.DataFrame, metric: str) -> dict[str, str]:
+    """Method -> "better", "alike" or "worse", as PriorPath is beside it; without those that cannot be compared."""
+    found = {name: told_apart(table, metric, name) for name in methods_of(metrics) if name not in (OURS, FLOOR)}
+    return {name: verdict for name, verdict in found.items() if verdict != "unknown"}
+
+
+def _compared(title: str, verdicts: Mapping[str, dict[str, str]]) -> str:
+    """On how many cohorts PriorPath is better and worse than each method."""
+    compared = {cohort: found for cohort, found in verdicts.items() if found}
+    if not compared:
+        return f"{title}: no cohort has intervals, so nothing is compared."
+    parts = []
+    for word in ("better", "worse"):
+        counts = {name: sum(found.get(name) == word for found in compared.values())
+                  for name in dict.fromkeys(name for found in compared.values() for name in found)}
+        than = ", ".join(f"{LABELS.get(name, name)} on {count}" for name, count in counts.items() if count)
+        parts += [f"{word} than {than}"] if than else []
+    on = "the one cohort" if len(compared) == 1 else f"the {len(compared)} cohorts"
+    return f"{title}: of {on} with intervals, PriorPath is {'; '.join(parts) or 'neither better nor worse on any'}."
+
+
+def _fid(runs: Mapping[str, pd.DataFrame]) -> str:
+    """The FID of PriorPath in every run that has one."""
+    values = {}
+    for cohort, metrics in runs.items():
+        rows = metrics[(metrics["metric"] == "fid") & (metrics["protocol"] == "A") & (metrics["method"] == OURS)]
+        if rows["value"].map(_is_number).any():
+            values[cohort] = rows["value"].iloc[0]
+    if not values:
+        return "was not computed: the Inception weights were not available"
+    return "is " + ", ".join(f"{value} on {cohort}" for cohort, value in values.items())
+
+
+def _is_number(value: object) -> bool:
+    return not np.isnan(pd.to_numeric(value, errors="coerce"))
+
+
+def _span(tables: Mapping[str, pd.DataFrame], method: str, metric: str) -> str:
+    """The least and the largest value over runs: "0.3 to 0.6"; empty without any."""
+    values = [table.loc[(method, metric), "value"] for table in tables.values() if (method, metric) in table.index]
+    texts = dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values))) if values else ()
+    return " to ".join(texts)
+
+
+def _chance(tables: Mapping[str, pd.DataFrame], verdicts: Mapping[str, dict[str, str]],
+            trainings: Mapping[str, pd.DataFrame]) -> str:
+    """How many verdicts on shapes another seed could change: the other's MMD² lies where one more training would."""
+    told, unsafe, counts = 0, 0, set()
+    for cohort, table in trainings.items():
+        own = table[(table["variant"] == variants.OWN) & (table["metric"] == "mmd2")]["value"].astype(float)
+        low, high = variants.one_more(own)
+        counts.add(len(own))
+        for name, verdict in verdicts[cohort].items():
+            if verdict != "alike":
+                told += 1
+                unsafe += low <= tables[cohort].loc[(name, "mmd2"), "value"] <= high
+    times = " to ".join(dict.fromkeys(f"{count}" for count in (min(counts), max(counts))))
+    return (f"**Chance**: on {' and '.join(trainings)}, pix2pix was trained with {times} seeds each; of the {told} "
+            f"comparisons of shapes there that came out better or worse, {unsafe} could change with another seed.")
+
+
+def measures(folders: Sequence[Path]) -> str:
+    """Every measure of every run, each under a heading of its own."""
+    return "\n".join(f"### {folder.name}\n\n{markdown(folder)}" for folder in folders)
+
+
+def markdown(folder: str | Path) -> str:
+    """One run: what it was, a table, and what may be read from it."""
+    folder = Path(folder)
+    metrics, cells, record = read_run(folder)
+    table = scores(metrics)
+    words = metrics[metrics["protocol"] == "A"].set_index(["method", "metric"])
+    columns = {metric: title for metric, title in COLUMNS.items() if metric in set(metrics["metric"])}
+    lines = [_what_it_was(folder, metrics, record), "",
+             f"| method | n | {' | '.join(columns.values())} |", "|---" * (len(columns) + 2) + "|"]
+    for method in methods_of(metrics):
+        found = [shown(table, method, metric) or str(words["value"].get((method, metric), "")) for metric in columns]
+        lines.append(f"| {LABELS.get(method, method)} | {words.loc[(method, 'mmd2'), 'n']} | {' | '.join(found)} |")
+    sentences = reading(metrics, cells)
+    if (folder / "variants.csv").exists():
+        others = {LABELS.get(name, name): table.loc[(name, "mmd2"), "value"] for name in methods_of(metrics)
+                  if name not in (OURS, FLOOR)}
+        sentences += variants.reading(pd.read_csv(folder / "variants.csv"), others)
+    lines += ["", *(f"- {sentence}" for sentence in sentences), ""]
+    if (folder / "plane.png").exists():
+        lines += [f"![{folder.name}: distance to real masks against how well the outline is kept]"
+                  f"({folder.parent.name}/{folder.name}/plane.png)", ""]
+    return "\n".join(lines)
+
+
+def _what_it_was(folder: Path, metrics: pd.DataFrame, record: dict) -> str:
+    parts = [f"Profile `{folder.parent.name}`"]
+    if (folder / "table1.csv").exists():
+        value = pd.read_csv(folder / "table1.csv", dtype=str).set_index("parameter").iloc[:, 0]
+        parts.append(f"{value['Staining method']}, {value['# of slides']} slides of {value['# of participants']} "
+                     f"subjects, {value['# of train patches']} training and {value['# of test patches']} test patches "
+                     f"of {value['Patch size']} px")
+    if record:
+        changed = record["changed"]
+        parts.append("parameters not recorded" if changed is None else "parameters of the profile" if not changed else
+                     ", ".join(f"`{name}={value}`" for name, value in changed.items()))
+        parts.append(record["machine"])
+        if record["seconds"]:
+            seconds = sum(record["seconds"].values())
+            parts.append(f"{f'{seconds / 3600:.1f} h' if seconds > 7200 else f'{seconds / 60:.0f} min'} in notebooks "
+                         f"{min(record['seconds'])} to {max(record['seconds'])}")
+    parts.append(f"seed {metrics['seed'].iloc[0]}, commit {metrics['commit'].iloc[0]}")
+    return "; ".join(parts) + "."
+
+
+def measured(path: str | Path, shown_as: Callable[[pd.DataFrame], str]) -> str:
+    """A stored benchmark: where it was measured, and its table."""
+    table = pd.read_csv(path)
+    first = table.iloc[0]
+    threads = f", {first['threads']} threads" if "threads" in table else ""
+    return (f"Measured on {first['machine']}{threads}; patches of {first['height']} x {first['width']} px.\n\n"
+            f"{shown_as(table)}")
+
+
+def speed_table(table: pd.DataFrame) -> str:
+    """The rows of batch 1 of a stored benchmark."""
+    titles = "what", "textbook", "ours", "times as fast", "without bfloat16", "share of peak"
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for row in table[table["batch"] == 1].itertuples():
+        float32 = "" if np.isnan(row.float32_ratio) else f"{row.float32_ratio:.2f}"
+        lines.append(f"| {row.what}, {row.method} | {row.textbook_s:.3g} s | {row.ours_s:.3g} s | {row.ratio:.2f} "
+                     f"[{row.ratio_low:.2f}, {row.ratio_high:.2f}] | {float32} | {row.share_of_peak:.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def slides_speed_table(table: pd.DataFrame) -> str:
+    """The rows of a stored benchmark of slides."""
+    lines = ["| what | case | measured |", "|---|---|---|"]
+    for row in table.itertuples():
+        number = "{:.0%}" if row.unit == "of its rate" else "{:.3g}"
+        spread = "" if np.isnan(row.low) else f" [{number.format(row.low)}, {number.format(row.high)}]"
+        lines.append(f"| {row.what} | {row.case} | {number.format(row.value)}{spread} {row.unit} |")
+    return "\n".join(lines) + "\n"
