@@ -278,8 +278,7 @@ def _only_run(profile: str, cohort: str):
 def _snakemake(options: argparse.Namespace, passed_on: list[str], run_file: Path, numbers: list[str]) -> int:
     """Run the workflow; returns Snakemake's exit status."""
     from ppcore.slides.workers import DASK
-    from ppcore.study.runs import home
-    from ppcore.study.settings import REPOSITORY
+    from ppcore.study.runs import REPOSITORY, home
     from ppcore.workflow.notebooks import NOTEBOOKS
 
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(NOTEBOOKS / "Snakefile"),
@@ -438,7 +437,7 @@ def run_tests() -> int:
 
     nbval compares the outputs of the cells tagged `nbval-check-output`: two runs must print the same.
     """
-    from ppcore.study.settings import REPOSITORY
+    from ppcore.study.runs import REPOSITORY
 
     folder = Path(tempfile.mkdtemp(prefix="priorpath-test-"))
     try:

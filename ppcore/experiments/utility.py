@@ -12,7 +12,6 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ppcore.experiments import nuisance
 from ppcore.experiments.nuisance import NUISANCES, disturb, disturb_mildly
 from ppcore.masks.make import read_mask, tissue_mask
 from ppcore.masks.patches import image_to_tensor, read_image, to_tensor
@@ -21,7 +20,6 @@ from ppcore.metrics.control import boundary_f1, iou
 from ppcore.metrics.distribution import bootstrap_by_subject
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
-from ppcore.study.fingerprint import code_hash
 from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
 
@@ -128,9 +126,8 @@ def train_arm(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path, folder:
     `steps` steps of BATCH windows whatever the arm, the learning rate falling linearly to 0.
     """
     given = [hash_file(patches / "index.csv"), hash_file(pairs / "index.csv"), str(arm)]
-    code = [code_hash(Path(file).read_text(encoding="utf-8")) for file in (__file__, nuisance.__file__)]
     train(Segmenter(SegmenterSettings(width)), Windows(sources(arm, index, patches, pairs), steps * BATCH), folder,
-          epochs=0, decay_epochs=1, seed=arm.seed, data_fingerprint=" ".join(given + code), batch_size=BATCH,
+          epochs=0, decay_epochs=1, seed=arm.seed, data_fingerprint=" ".join(given), batch_size=BATCH,
           device=device, precision=precision, workers=workers)
     return load_model(Segmenter, folder, device, precision)
 

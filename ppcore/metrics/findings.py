@@ -16,8 +16,8 @@ from ppcore.metrics.cells import LEAST, cell_means, read_cells
 from ppcore.metrics.table import COLUMNS as METRIC_COLUMNS
 from ppcore.metrics.table import LABELS, METHODS, NO_WEIGHTS, read_metrics
 from ppcore.study.errors import StudyError, warn
-from ppcore.study.runs import Run
-from ppcore.study.settings import REPOSITORY, load_settings
+from ppcore.study.runs import REPOSITORY, Run
+from ppcore.study.settings import load_settings
 
 COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid": "FID", "coverage": "coverage",
            "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1"}

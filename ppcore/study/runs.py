@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppcore.study.settings import REPOSITORY
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def home() -> Path:

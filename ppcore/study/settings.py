@@ -1,15 +1,14 @@
 """What may be set, and to what? All parameters of a run, checked before anything starts."""
 
 import difflib
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ppcore.study.errors import StudyError
+from ppcore.study.runs import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PROFILES = REPOSITORY / "notebooks" / "profiles"
 PROFILE_NAMES = ("smoke", "demo", "paper")
 DRAWINGS = (".json", ".png", ".jpg", ".jpeg")  # suffixes of what a sketch may be stored as

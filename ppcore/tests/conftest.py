@@ -13,8 +13,7 @@ import pytest
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The page on models of no training, in an empty study: address, folder of drawings, process id."""
-    from ppcore.study.runs import data_folder
-    from ppcore.study.settings import REPOSITORY
+    from ppcore.study.runs import REPOSITORY, data_folder
     from ppcore.tests.test_answer import store_models
 
     home = tmp_path_factory.mktemp("page")

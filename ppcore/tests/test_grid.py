@@ -15,7 +15,8 @@ from ppcore.slides.cut import cut_patches
 from ppcore.slides.grid import ink_share, places_of, spread, surely_glass, why_dropped
 from ppcore.slides.phantom import GLASS, Phantom, draw_slide
 from ppcore.slides.read import WholeSlide, open_slide
-from ppcore.study.settings import AIR_THRESHOLD, REPOSITORY
+from ppcore.study.runs import REPOSITORY
+from ppcore.study.settings import AIR_THRESHOLD
 from ppcore.tests.test_slides import write_slide
 
 GRID = dict(height=64, width=128, mpp=1.0, air_threshold=204, max_air=0.85, stain="he")

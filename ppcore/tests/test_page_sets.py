@@ -9,7 +9,7 @@ from jupyter_client.manager import start_new_kernel
 
 from ppcore.masks.make import read_mask
 from ppcore.study.files import hash_file
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 from ppcore.tests.test_answer import store_models
 from ppcore.tests.test_run import run_all
 from ppcore.tests.visit import WAY, Visit, needs_browser

@@ -15,7 +15,7 @@ from ppcore.masks.make import write_mask
 from ppcore.metrics.cells import NO_REAL, NO_SAMPLE, TOO_FEW
 from ppcore.metrics.paper import TABLE_2, cyclegan_factor, table_2_beside
 from ppcore.study.files import write_text
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 
 
 @pytest.fixture(autouse=True)

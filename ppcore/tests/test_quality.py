@@ -14,7 +14,7 @@ from ppcore.masks.patches import write_image
 from ppcore.metrics.paper import table_1, table_1_beside
 from ppcore.metrics.quality import LEAST_SHARE, NAMED, split_ks, stain_check, stain_shares, threshold_sensitivity
 from ppcore.study.errors import StudyError, StudyWarning
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 
 HISTOLOGY = REPOSITORY.parent / "shared" / "histology"
 HAEMATOXYLIN, EOSIN, DAB = (.65, .70, .29), (.07, .99, .11), (.27, .57, .78)  # Ruifrok and Johnston 2001

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 
 TABLE = REPOSITORY / "notebooks" / "README.md"
 CITED = re.compile(r"\bR\d+\b")  # no file has another word of this form

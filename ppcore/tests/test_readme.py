@@ -14,7 +14,7 @@ import pytest
 
 from ppcore.experiments.variants import OWN
 from ppcore.study.errors import StudyError
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 from ppcore.tests.test_paper_figures import METRICS, tidy
 from ppcore.workflow import readme
 from ppcore.workflow.readme import END, MARK, SLIDES_SPEED, SPEED, insert, named_runs, parts

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from ppcore.study.files import atomic
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 from ppcore.workflow import notebooks
 
 SMOKE = os.environ.get("PRIORPATH_SMOKE")  # a folder where `./run_all.sh test` has run the smoke profile

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from ppcore.study.errors import StudyError
-from ppcore.study.settings import PROFILE_NAMES, REPOSITORY, Settings, load_settings
+from ppcore.study.runs import REPOSITORY
+from ppcore.study.settings import PROFILE_NAMES, Settings, load_settings
 from ppcore.workflow.notebooks import NOTEBOOKS, declared_parameters
 
 

@@ -17,7 +17,7 @@ from ppcore.slides.cohorts import Source, fingerprint, list_sources
 from ppcore.slides.cut import cut_patches
 from ppcore.slides.read import SlideError, open_slide
 from ppcore.study.errors import StudyError, StudyWarning
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 
 GRID = {"height": 64, "width": 128, "mpp": 1.0, "air_threshold": 204, "max_air": 0.85, "stain": "he"}
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ppcore.experiments.speed import compare, count_flops, in_new_process, interleaved, matrix_product_peak
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 from ppcore.workflow.readme import SLIDES_SPEED, SPEED
 from ppcore.workflow.results import slides_speed_table, speed_table
 

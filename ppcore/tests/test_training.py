@@ -1,5 +1,6 @@
 """Does a run survive what can happen to it, and does it leave what it should?"""
 
+import itertools
 import json
 import math
 import os
@@ -25,12 +26,13 @@ from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
 from ppcore.methods.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
 from ppcore.networks.noise import draw_noise
 from ppcore.study.errors import StudyWarning
-from ppcore.training import checkpoint, loop
+from ppcore.training import checkpoint, loop, resume
 from ppcore.training.checkpoint import load_checkpoint, newest_checkpoint, read_state
-from ppcore.training.loop import learning_rate_factor, prepared, train
+from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
+from ppcore.training.options import Schedule
 from ppcore.training.order import data_order
-from ppcore.training.precision import precision_on
+from ppcore.training.precision import precision_on, prepared
 
 SMALL = Pix2PixSettings(ngf=4, ndf=4, levels=3)
 # 5 items in batches of 2: a checkpoint in mid-epoch, with losses that are in no row of the log yet.
@@ -49,14 +51,16 @@ METHODS = {
 class Pairs(Dataset):
     """Coarse half-planes and, as fine masks and images, the same with stripes; each time with a random flip."""
 
-    def __init__(self, count: int = 5, pause: float = 0.0) -> None:
-        self.count, self.pause = count, pause
+    pause = [0.0]  # s an item; the killed process changes it and not the code
+
+    def __init__(self, count: int = 5) -> None:
+        self.count = count
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        time.sleep(self.pause)
+        time.sleep(self.pause[0])
         coarse = -torch.ones(1, 32, 64)
         coarse[:, :, : 16 + 8 * index] = 1
         fine = coarse.clone()
@@ -66,7 +70,7 @@ class Pairs(Dataset):
         return {"coarse": coarse, "fine": fine, "mask": fine, "image": fine.expand(3, -1, -1)}
 
 
-def run(folder: str | Path, pause: float = 0.0, **changes) -> tuple[Pix2Pix, pd.DataFrame]:
+def run(folder: str | Path, **changes) -> tuple[Pix2Pix, pd.DataFrame]:
     """A small run, with a sample every 3 steps that draws at random; also what the killed process runs."""
     folder, method = Path(folder), Pix2Pix(SMALL)
 
@@ -74,7 +78,7 @@ def run(folder: str | Path, pause: float = 0.0, **changes) -> tuple[Pix2Pix, pd.
         mask = method.generate(Pairs()[0]["coarse"][None], seeds=[step])
         (folder / f"sample-{step}").write_bytes(torch.cat([mask.flatten(), torch.rand(3)]).numpy().tobytes())
 
-    arguments = RUN | dict(dataset=Pairs(pause=pause), sample=sample) | changes
+    arguments = RUN | dict(dataset=Pairs(), sample=sample) | changes
     return method, train(method, arguments.pop("dataset"), folder, **arguments)
 
 
@@ -102,8 +106,8 @@ def unbroken(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def waiting_process():
     """A process that imports torch beside the other tests and trains into the folder it is told."""
-    code = ("import torch; torch.set_num_threads(1); from ppcore.tests.test_training import run; "
-            "run(input(), pause=0.03)")
+    code = ("import torch; torch.set_num_threads(1); from ppcore.tests.test_training import Pairs, run; "
+            "Pairs.pause[0] = 0.03; run(input())")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(ppcore.__file__).parents[1], text=True,
                                stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     yield process
@@ -137,13 +141,13 @@ def test_a_seed_gives_a_mask_whatever_stands_beside_it():
         method.generate(coarse, seeds=[1, 2])
 
 
-def test_a_finished_run_is_loaded_and_not_repeated(unbroken):
-    class Forbidden(Pairs):
-        def __getitem__(self, index):
-            raise AssertionError("a finished run reads no data")
+def test_a_finished_run_is_loaded_and_not_repeated(unbroken, monkeypatch):
+    def forbidden(*given):
+        raise AssertionError("a finished run takes no step")
 
+    monkeypatch.setattr(loop, "take_step", forbidden)
     before, card = results(unbroken), (unbroken / "model.json").stat().st_ino
-    method, log = run(unbroken, dataset=Forbidden())
+    method, log = run(unbroken)
     assert results(unbroken) == before
     assert (unbroken / "model.json").stat().st_ino == card  # not even written again
     assert log.step.tolist() == [5, 10, 12]
@@ -241,9 +245,9 @@ def test_a_model_loaded_in_bfloat16_makes_nearly_the_same_masks(tmp_path, kind, 
 
 
 def test_learning_rate_is_constant_then_linear_to_exactly_zero(unbroken):
-    factors = [learning_rate_factor(step, constant_steps=6, decay_steps=4) for step in range(11)]
+    factors = [Schedule(items=6, batch_size=3, epochs=3, decay_epochs=2).learning_rate_factor(step) for step in range(11)]
     assert factors == [1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0]  # no step is taken at 0, the run is over then
-    assert learning_rate_factor(99, constant_steps=100, decay_steps=0) == 1
+    assert Schedule(items=100, batch_size=1, epochs=1, decay_epochs=0).learning_rate_factor(99) == 1
     log = pd.read_csv(unbroken / "log.csv")
     assert log.learning_rate.tolist() == pytest.approx([2e-4, 2e-4 * 3 / 6, 2e-4 / 6], rel=1e-5)
     assert log.epoch.tolist() == [2, 4, 4]
@@ -300,27 +304,26 @@ def test_ctrl_c_within_a_step_waits_for_its_end(unbroken, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("kind", METHODS)
-def test_every_method_goes_on_as_if_nothing_had_happened(tmp_path, kind, ema):
+def test_every_method_goes_on_as_if_nothing_had_happened(tmp_path, kind, ema, monkeypatch):
     """With its pool, its sharpness, its running statistics and its running mean; 4 steps, then the other 5."""
-    class Breaking(Pairs):
-        def __getitem__(self, index):
-            reads.append(index)
-            if len(reads) == 12 * (1 + (kind is CycleGAN)):
-                raise OSError("the disk is away")
-            return super().__getitem__(index)
+    def breaking(*given):
+        if next(taken) == 6:
+            raise OSError("the disk is away")
+        return take_step(*given)
 
-    def go(name: str, pairs: Pairs, **changes) -> Path:
-        data = Unpaired(pairs) if kind is CycleGAN else pairs
+    def go(name: str, **changes) -> Path:
+        data = Unpaired(Pairs()) if kind is CycleGAN else Pairs()
         train(kind(METHODS[kind]), data, tmp_path / name,
               **RUN | dict(decay_epochs=1, checkpoint_steps=4, log_steps=3, ema=ema) | changes)
         return tmp_path / name
 
-    reads: list[int] = []
-    straight = go("straight", Pairs())
-    with pytest.raises(OSError, match="disk is away"):
-        go("broken", Breaking())
+    straight, taken, take_step = go("straight"), itertools.count(1), loop.take_step
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk is away"):
+        patch.setattr(loop, "take_step", breaking)
+        go("broken")
     assert read_state(newest_checkpoint(tmp_path / "broken" / "checkpoints")).step == 4
-    broken = go("broken", Pairs())
+    broken = go("broken")
+    assert not list(tmp_path.glob("broken.before-*"))  # it went on
     assert set(results(straight)) == {"generator.safetensors", "log.csv", "model.json"}
     assert results(broken) == results(straight)
     ends = [load_file(folder / "checkpoints" / "step-00000009" / "tensors.safetensors") for folder in (straight, broken)]
@@ -385,38 +388,58 @@ def test_full_disk_leaves_the_older_checkpoints(unbroken, tmp_path, monkeypatch)
     assert results(tmp_path) == results(unbroken)
 
 
-def test_changed_code_starts_anew_and_only_code_that_decides_the_result_counts(tmp_path, monkeypatch, capsys):
-    run(tmp_path)
-    hashes = loop._training_code(Pix2Pix(SMALL))
-    assert {"pix2pix.py", "loop.py", "ppcore/networks/unet.py", "ppcore/methods/losses.py"} <= set(hashes)
-    assert not {"ppcore/study/files.py", "ppcore/study/settings.py"} & set(hashes)
-    monkeypatch.setattr(loop, "_training_code", lambda method: hashes | {"ppcore/methods/losses.py": "other"})
-    run(tmp_path)
-    assert "removed, training starts anew" in capsys.readouterr().out
+def test_a_run_of_other_code_is_moved_aside_said_in_a_line_and_can_still_be_loaded(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "pix2pix"
+    run(folder)
+    hashes = json.loads((folder / "model.json").read_text())["code"]
+    assert {"Pix2Pix", "UNet", "PatchGAN", "gan_loss", "adam", "take_step", "data_order", "mix", "Pairs"} <= set(hashes)
+    assert not {"save_checkpoint", "write_model", "Log", "train", "generate"} & set(hashes)  # no number hangs on these
+    old, card = results(folder), (folder / "model.json").read_bytes()
+    monkeypatch.setattr(resume, "definitions", lambda *things: hashes | {"gan_loss": "other"})
+    run(folder)
+    said = capsys.readouterr().out.splitlines()
+    aside, = (path for path in tmp_path.iterdir() if path != folder)
+    assert said == [f"pix2pix: other settings, data, code or precision than what is trained there: kept as {aside.name}, "
+                    "training begins anew"]
+    assert aside.name.startswith("pix2pix.before-") and results(aside) == old
+    assert (folder / "model.json").read_bytes() != card
+    load_model(Pix2Pix, aside), load_model(Pix2Pix, folder)
 
 
-@pytest.mark.parametrize("change", [{"data_fingerprint": "others"}, {"seed": 8}, {"decay_epochs": 1}])
-def test_another_run_starts_anew(tmp_path, change, capsys):
+def test_two_runs_moved_aside_within_a_second_are_both_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "strftime", lambda form: "2026-01-01-000000")
+    for seed in (7, 8, 9):
+        run(tmp_path / "run", seed=seed, epochs=0, decay_epochs=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "run", "run.before-2026-01-01-000000", "run.before-2026-01-01-000000-2"]
+
+
+@pytest.mark.parametrize("change", [{"data_fingerprint": "others"}, {"seed": 8}, {"decay_epochs": 1},
+                                    {"dataset": Pairs(4)}])
+def test_another_run_begins_anew(tmp_path, change, capsys):
     fresh, reused = tmp_path / "fresh", tmp_path / "reused"
     method, _ = run(reused, epochs=0)
-    train(method, Pairs(), reused, **RUN | {"epochs": 0} | change)  # the same object, trained before
-    assert "training starts anew" in capsys.readouterr().out
+    how = RUN | {"epochs": 0, "dataset": Pairs()} | change
+    train(method, how.pop("dataset"), reused, **how)  # the same object, trained before
+    assert "training begins anew" in capsys.readouterr().out
     run(fresh, epochs=0, sample=None, **change)
     wanted = results(fresh)
     assert {name: results(reused)[name] for name in wanted} == wanted
 
 
 def test_a_new_run_takes_the_old_model_away_at_its_start(tmp_path):
+    folder = tmp_path / "run"
+
     class Broken(Pairs):
         def __getitem__(self, index):
             raise OSError("the patch cannot be read")
 
-    run(tmp_path, epochs=0)
+    run(folder, epochs=0)
     with pytest.raises(OSError, match="cannot be read"):
-        run(tmp_path, epochs=0, dataset=Broken(), data_fingerprint="others")
-    assert not (tmp_path / "generator.safetensors").exists()
+        run(folder, epochs=0, dataset=Broken(), data_fingerprint="others")
+    assert not (folder / "generator.safetensors").exists()
     with pytest.raises(FileNotFoundError, match="no training was finished"):
-        load_model(Pix2Pix, tmp_path)
+        load_model(Pix2Pix, folder)
 
 
 def test_loss_not_finite_names_step_loss_and_checkpoint(tmp_path):

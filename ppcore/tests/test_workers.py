@@ -18,7 +18,7 @@ from ppcore.slides.cut import cut_patches
 from ppcore.slides.workers import DASK, workers
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 from ppcore.tests.test_run import run_all
 from ppcore.tests.test_slides import GRID, picture, write_slide
 

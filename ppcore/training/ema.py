@@ -58,3 +58,14 @@ class Average:
             mean = self.method.networks.pop(average)
             if take:
                 self.method.networks[name] = mean
+
+
+@contextmanager
+def averaged(method: Method, decay: float) -> Iterator[Average]:
+    """Hold the running mean of the generators beside them; leave it in their place, after an interruption not."""
+    average, whole = Average(method, decay), False
+    try:
+        yield average
+        whole = True
+    finally:
+        average.leave(take=whole)

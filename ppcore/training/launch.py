@@ -27,6 +27,7 @@ import torch
 from ppcore.study.files import atomic
 from ppcore.study.interrupt import end_with
 
+JOB = "job.pkl"
 STOPS_WITHIN = "600"  # s after Ctrl-C, for a step, and a row of the log, to end; then torchrun kills
 
 
@@ -41,7 +42,7 @@ def launch(function: Callable[..., Any], arguments: dict[str, Any], processes: i
     arguments: picklable, functions of a notebook too; `folder` is one of them and receives the job. The processes end
     with this one. Raises `KeyboardInterrupt` after Ctrl-C, which they are told, and `RuntimeError` when one fails.
     """
-    job = Path(arguments["folder"]) / "job.pkl"
+    job = Path(arguments["folder"]) / JOB
     with atomic(job) as temporary:
         owner = f"{socket.gethostname()}:{os.getpid()}"
         temporary.write_bytes(cloudpickle.dumps((function, arguments, owner, torch.get_num_threads())))

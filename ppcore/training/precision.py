@@ -1,6 +1,12 @@
 """In which numbers does a device compute? In bfloat16 where it has units for it, else in float32."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from accelerate.utils import convert_outputs_to_fp32
+
+from ppcore.training.method import Method
 
 PRECISIONS = ("auto", "float32")
 
@@ -20,3 +26,24 @@ def precision_on(device: str, precision: str = "auto") -> torch.dtype:
     else:
         has_units = torch.cpu._is_avx512_bf16_supported()  # the only name torch has for it
     return torch.bfloat16 if has_units else torch.float32
+
+
+@contextmanager
+def prepared(method: Method, device: torch.device | str, dtype: torch.dtype) -> Iterator[None]:
+    """Hold the networks on `device`, their forward in `dtype` by autocast, weights and outputs in float32.
+
+    Autocast is per forward, not per step: around a step it could serve G's update with D's weights of before
+    D's own.
+    """
+    device = torch.device(device)
+    lower = dtype != torch.float32
+    layout = torch.channels_last if lower or device.type == "cuda" else torch.preserve_format  # else it gains nothing
+    for network in method.networks.values():
+        network.to(device=device, memory_format=layout)
+        if lower:
+            network.forward = convert_outputs_to_fp32(torch.autocast(device.type, dtype)(network.forward))
+    try:
+        yield
+    finally:
+        for network in method.networks.values():
+            vars(network).pop("forward", None)

@@ -17,8 +17,7 @@ from filelock import FileLock, Timeout
 from ppcore.study.files import atomic, write_text
 from ppcore.study.fingerprint import code_hash, code_hashes
 from ppcore.study.interrupt import end_with
-from ppcore.study.runs import data_folder
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY, data_folder
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 

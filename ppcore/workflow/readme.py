@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
-from ppcore.study.settings import REPOSITORY
+from ppcore.study.runs import REPOSITORY
 from ppcore.workflow.results import measured, measures, results, slides_speed_table, speed_table
 
 MARK, END = "<!-- {} of {}; written by python -m ppcore.workflow.readme -->", "<!-- end -->"

@@ -1,0 +1,86 @@
+"""How is a run trained? What `ppcore.training.loop.train` may be told, checked before the first step."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ppcore.training.method import Method
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a method is trained. Raises `ValueError` for a value out of range.
+
+    epochs, decay_epochs: at the full learning rate, then linearly to 0 (section 2.8; reading R19).
+    seed: every random draw comes from it. data_fingerprint: names the content of the data.
+    batch_size: of all processes together, and a multiple of their number.
+    checkpoint_steps, log_steps, sample_steps: steps from one checkpoint, row of the log or call of
+        `sample(method, step)` to the next.
+    device: "cpu" or "cuda". precision: "auto", bfloat16 autocast where the device has units for it, or "float32".
+    ema: share of the running mean of the generators' weights that a step leaves, in [0, 1); 0 takes none.
+    workers: processes that load data; 0 loads between the steps.
+    processes: processes that train, one a GPU; more than 1 are started here and end here.
+    """
+
+    epochs: int
+    decay_epochs: int
+    seed: int
+    data_fingerprint: str
+    batch_size: int = 1
+    checkpoint_steps: int = 2000
+    log_steps: int = 100
+    sample: Callable[[Method, int], None] | None = None
+    sample_steps: int = 2000
+    device: str = "cpu"
+    precision: str = "auto"
+    ema: float = 0.0
+    workers: int = 0
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "decay_epochs", "batch_size", "seed", "checkpoint_steps", "log_steps", "sample_steps",
+                     "processes"):
+            count, least = getattr(self, name), 0 if name in ("epochs", "decay_epochs", "seed") else 1
+            if count < least:
+                raise ValueError(f"{name}={count}: wanted {least} or more")
+        if self.epochs + self.decay_epochs == 0:
+            raise ValueError("epochs=0 and decay_epochs=0: nothing would be trained; make one of them 1 or more")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"device={self.device!r}: wanted 'cpu' or 'cuda'")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device='cuda', but torch finds no GPU: take device='cpu' or a machine with a GPU")
+        if self.batch_size % self.processes:
+            raise ValueError(f"batch_size={self.batch_size} for {self.processes} processes: wanted a multiple, an equal "
+                             "share each")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema={self.ema}: wanted 0 (no mean is taken) or more, and less than 1")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How many steps a run takes. items: of an epoch, an equal share for each process; others are left out in it."""
+
+    items: int
+    batch_size: int
+    epochs: int
+    decay_epochs: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(self.items / self.batch_size)
+
+    @property
+    def total(self) -> int:
+        return self.steps_per_epoch * (self.epochs + self.decay_epochs)
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Share of the full learning rate for the step that follows `step` whole steps; reading R19.
+
+        1 for the constant steps, then (total - step) / decay steps: the last step is taken at 1 / decay steps, and at its
+        end the rate is exactly 0. By step, since section 2.8 says "linearly"; the reference code of pix2pix goes down
+        by epoch and stops short of 0.
+        """
+        constant = self.steps_per_epoch * self.epochs
+        return 1.0 if step <= constant else (self.total - step) / (self.total - constant)
