@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="override parameters of the profile")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--from", dest="start", metavar="NN", help="run notebook NN and all later ones again")
-    which.add_argument("--only", metavar="NN", help="run just notebook NN again; 12 (variants), 13 and 14 (speed) run in no other way")
+    which.add_argument("--only", metavar="NN", help="run just notebook NN again; 12 (variants), 13 and 14 "
+                                                            "(speed) run in no other way")
     which.add_argument("--force", action="store_true", help="run everything again")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N",
                         help="CPU cores in use at once, or jobs with --executor (default: all)")
@@ -104,12 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("--reproduce", metavar="DIR", help="make a saved drawing again instead, and compare")
     pairs = parser.add_argument_group("of generate")
     pairs.add_argument("--to", metavar="DIR", help="folder of the new set; what an interrupted run left there goes on")
-    pairs.add_argument("--count", type=int, default=100, metavar="N", help="outlines, as many of each kind (default: 100)")
+    pairs.add_argument("--count", type=int, default=100, metavar="N",
+                       help="outlines, as many of each kind (default: 100)")
     pairs.add_argument("--sketches", metavar="DIR", help="take the drawings of this folder instead")
     pairs.add_argument("--tone", choices=("auto", "dark", "light"), default="auto",
                        help="which tone of a drawn picture is tissue; light, for masks that the study stored")
     pairs.add_argument("--canvas", metavar="HEIGHTxWIDTH", help="stretch them to this size, px, instead of a patch's")
-    pairs.add_argument("--variants", type=int, default=1, metavar="N", help="pairs of each outline, 1 to 8 (default: 1)")
+    pairs.add_argument("--variants", type=int, default=1, metavar="N",
+                       help="pairs of each outline, 1 to 8 (default: 1)")
     pairs.add_argument("--seed", type=int, default=1, metavar="N", help="of the noise (default: 1)")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and why")
     return parser

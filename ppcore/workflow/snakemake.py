@@ -171,11 +171,12 @@ def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id:
         broken = False
         for number in numbers:
             path, stem = record_path(profile, cohort, number), find_notebook(number).stem
+            executed = path.with_name(f"{stem}.ipynb")
             record = json.loads(path.read_text()) if path.exists() else {}
             outcome = _outcome(record, run_id, broken or (status and record.get("status") != "done"))
             broken |= outcome in ("failed", "stopped")
             rows.append((cohort, stem, outcome, f"{record['seconds']:.0f} s" if outcome in ("done", "failed") else ""))
-            remarks += [f"{cohort} {stem}: {remark}" for remark in _remarks(outcome, record, path.with_name(f"{stem}.ipynb"))]
+            remarks += [f"{cohort} {stem}: {remark}" for remark in _remarks(outcome, record, executed)]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     print()
     for row in rows:
@@ -184,7 +185,8 @@ def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id:
         print(f"! {remark}")
     outcomes = [outcome for _, _, outcome, _ in rows]
     if status:
-        print(f"Not finished after {seconds:.0f} s: {outcomes.count('failed') + outcomes.count('stopped')} failed or stopped.")
+        stuck = outcomes.count("failed") + outcomes.count("stopped")
+        print(f"Not finished after {seconds:.0f} s: {stuck} failed or stopped.")
     elif "done" not in outcomes:
         print(f"Nothing to do: all {len(rows)} notebooks are up to date (--force runs them again). {seconds:.0f} s")
     else:
