@@ -45,8 +45,8 @@ KINDS = (  # glandular, adipose, fibrous, solid: slides of neighbouring subjects
 def lay_out(kind: Tissue, shape: tuple[int, int], rng: np.random.Generator) -> tuple[dict, dict, dict]:
     """Layers (H, W) on the 1 um grid, about [0, 1], and two tables of ellipses: nuclei and debris.
 
-    Layers: `thickness` (0 = glass); of that, `protein` (takes eosin) and `basophilia` (takes haematoxylin). Columns
-    (N,) of the tables: x, y and half-axes long, short in um, angle in radians, amount in [0, 1]; of nuclei also antigen.
+    Layers: `thickness` (0 = glass); of that, `protein` (takes eosin) and `basophilia` (takes haematoxylin). Columns (N,)
+    of the tables: x, y and the half-axes long, short in um; angle in radians; amount in [0, 1]; of nuclei also antigen.
     """
     layers, fibres, along = _stroma(kind, shape, rng)
     xy, sheet, shade = _cells(kind, shape, rng)
