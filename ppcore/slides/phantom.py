@@ -4,8 +4,6 @@
 law of Beer and Lambert, and the picture is stored as a slide. It shows no patient and no disease; what is measured on
 it holds for it alone.
 """
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace

@@ -5,8 +5,6 @@ section shows them: fibrous stroma with clefts, nests of tumour, glands with a l
 section. The layout is our own. It was tuned until the masks' tissue fraction, component sizes, edge length and
 granulometry lay within the range of real bone and breast sections.
 """
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2
