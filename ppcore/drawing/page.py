@@ -1,7 +1,7 @@
-"""The drawing page: a sketch by hand -> fine masks -> images. What answers is `ppcore.drawing.answer`; this is what one sees.
+"""What does one see of the study's models? A page to draw on: a sketch by hand -> fine masks -> images.
 
-draw.html and draw.js are the surface that is drawn on, draw.css is the look, `ppcore.drawing.page_html` shows what came. All is
-served from here: it works offline.
+page.html and page.js are the surface that is drawn on, page.css is the look, and `ppcore.drawing.page_html` shows what
+came. `ppcore.drawing.answer` answers. All is served from here: it works offline.
 """
 
 import html
@@ -11,6 +11,7 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -30,6 +31,7 @@ from ppcore.study.runs import data_folder
 
 EXAMPLES = 8
 BRUSH = 24  # px of the mask, to begin with
+PLAIN = {"apply_default_css": False}
 CHOOSE = ('element.addEventListener("click", (event) => { const button = event.target.closest("button"); '
           'if (button) trigger("click", {number: Number(button.dataset.number)}); });')
 
@@ -51,58 +53,69 @@ def _free_name(folder: Path, stem: str) -> str:
     return next(name for n in itertools.count(1) if not (folder / (name := f"{stem}-{n}")).exists())
 
 
-def build(models: Models) -> gr.Blocks:
-    """The page for the models of a cohort."""
-    size = models.height, models.width
-    folder = data_folder(models.profile, models.cohort)
-    drawings, sets = folder / "drawings", folder / "sets"
-    examples = [read_mask(path) for path in _typical(folder)]
-    plain = {"apply_default_css": False}
+@dataclass(frozen=True)
+class Desk:
+    """What happens at each press: a cohort's models, and the folders that drawings and sets are saved in.
 
-    def answer(text: str, seed: float, variants: float) -> tuple[str, Drawing | None]:
+    examples: coarse masks (H, W) in {0, 1} to start from. Whatever a person does wrong is said on the page.
+    """
+
+    models: Models
+    examples: list[np.ndarray]
+    drawings: Path
+    sets: Path
+
+    def answer(self, text: str, seed: float, variants: float) -> tuple[str, Drawing | None]:
+        """Fine masks of what the surface sent; images are still to come."""
         try:
-            drawing = draw_fine(models, unpack(text, *size), int(seed or 0), int(variants))
+            sketch = unpack(text, self.models.height, self.models.width)
+            drawing = draw_fine(self.models, sketch, int(seed or 0), int(variants))
         except StudyError as error:
             return note(str(error)), None
-        return show_answers(drawing, models.image is not None), drawing
+        return show_answers(drawing, self.models.image is not None), drawing
 
-    def paint(drawing: Drawing | None) -> tuple[str, Drawing] | dict:
-        if drawing is None or drawing.images or not models.image:
+    def paint(self, drawing: Drawing | None) -> tuple[str, Drawing] | dict:
+        """The images of a drawing that has none yet."""
+        if drawing is None or drawing.images or not self.models.image:
             return gr.skip()
-        drawing = draw_images(models, drawing)
+        drawing = draw_images(self.models, drawing)
         return show_answers(drawing, False), drawing
 
-    def start_from(event: gr.EventData) -> str:
-        return pack(examples[event.number])
+    def start_from(self, event: gr.EventData) -> str:
+        """The example that was clicked, as the surface takes it."""
+        return pack(self.examples[event.number])
 
-    def upload(path: str) -> str | dict:
+    def upload(self, path: str) -> str | dict:
+        """A picture or a Labelme file, as the surface takes it."""
         try:
-            mask, remark = read_sketch(path, *size)
+            mask, remark = read_sketch(path, self.models.height, self.models.width)
         except StudyError as error:
             gr.Warning(html.escape(str(error)), duration=15)
             return gr.skip()
         gr.Info(html.escape(remark))
         return pack(mask)
 
-    def store(drawing: Drawing | None, name: str) -> tuple[str, str]:
+    def store(self, drawing: Drawing | None, name: str) -> tuple[str, str]:
+        """Save a drawing with its images. Returns words, and the name to propose next."""
         if drawing is None:
             return note("There is nothing to save yet: draw first."), name
         try:
-            drawing = drawing if drawing.images else draw_images(models, drawing)
-            folder = save(models, drawing, name.strip())
+            drawing = drawing if drawing.images else draw_images(self.models, drawing)
+            folder = save(self.models, drawing, name.strip())
         except StudyError as error:
             return note(str(error)), name
         words = f"Saved in {folder}\nTo make it again and compare: ./run_all.sh draw --reproduce {folder}"
-        return note(words), _free_name(drawings, "drawing")
+        return note(words), _free_name(self.drawings, "drawing")
 
-    def make_set(name: str, variants: float, seed: float) -> Iterator[str]:
-        started = time.monotonic()
+    def make_set(self, name: str, variants: float, seed: float) -> Iterator[str]:
+        """Make a data set of all saved drawings. Yields words: how far it is, and at the end where it lies."""
+        models, started = self.models, time.monotonic()
         try:
             target = named_folder(models, "sets", name.strip())
-            saved = {path.parent.name for path in drawings.glob("[!.]*/sketch.png")}
+            saved = {path.parent.name for path in self.drawings.glob("[!.]*/sketch.png")}
             if not saved:
                 raise StudyError("No drawing is saved yet: save one, or several, first.")
-            outlines = from_sketches(models, drawings)
+            outlines = from_sketches(models, self.drawings)
             yield note(f"0 of {len(outlines)} drawings")
             for done, rows in enumerate(growing_rows(models, outlines, target, int(seed or 0), int(variants)), start=1):
                 rate = len(rows) / (time.monotonic() - started)
@@ -111,57 +124,76 @@ def build(models: Models) -> gr.Blocks:
             yield note(str(error))
             return
         left_out = sorted(saved - {outline.name for outline in outlines})
-        command = ["./run_all.sh", "generate", "--profile", models.profile, "--cohort", models.cohort, "--sketches",
-                   str(drawings), "--to", str(target), "--variants", str(int(variants)), "--seed", str(int(seed or 0))]
-        yield note(f"{len(rows)} pairs of {len(outlines)} drawings in {target}\nThe same by a command: {shlex.join(command)}"
+        command = ["./run_all.sh", "generate", "--profile", models.profile, "--cohort", models.cohort,
+                   "--sketches", str(self.drawings), "--to", str(target), "--variants", str(int(variants)),
+                   "--seed", str(int(seed or 0))]
+        yield note(f"{len(rows)} pairs of {len(outlines)} drawings in {target}\n"
+                   f"The same by a command: {shlex.join(command)}"
                    + (f"\nLeft out, as all tissue or not readable: {', '.join(left_out)}" if left_out else ""))
 
+
+def build(models: Models) -> gr.Blocks:
+    """The page for the models of a cohort: what stands on it, and what each press asks of the desk."""
+    folder = data_folder(models.profile, models.cohort)
+    desk = Desk(models, [read_mask(path) for path in _typical(folder)], folder / "drawings", folder / "sets")
     with gr.Blocks(title="PriorPath: draw tissue", analytics_enabled=False, delete_cache=(3600, 86400),
                    fill_width=True) as page:
         gr.Markdown(f"## Draw where tissue should be\n{who_answers(models)}")
         kept = gr.State()
         with gr.Row():
             with gr.Column(min_width=340, elem_classes="drawn"):
-                surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=size[0], width=size[1]),
-                                  js_on_load=_beside(".js"), rows=size[0],
-                                  columns=size[1], elem_classes="surface", **plain)
-                with gr.Row():
-                    seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=100)
-                    variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
-                with gr.Row():
-                    again = gr.Button("Answer", variant="primary", min_width=100, size="md")
-                    given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
-                                            file_types=["image", ".json"])
-                chosen = gr.HTML(show_examples(examples, models.cohort), js_on_load=CHOOSE, elem_classes="typical",
-                                 **plain)
+                surface, seed, variants, again, given, chosen = _drawing_side(desk)
             with gr.Column(min_width=340):
-                shown = gr.HTML(note("Let go of the pen, and the answer comes here."), elem_id="shown", **plain)
+                shown = gr.HTML(note("Let go of the pen, and the answer comes here."), elem_id="shown", **PLAIN)
                 outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
-                with gr.Row():
-                    name = gr.Textbox(lambda: _free_name(drawings, "drawing"), show_label=False, max_length=80, min_width=160,
-                                      container=False, placeholder="name of the drawing")
-                    keep = gr.Button("Save", min_width=100, size="md")
-                stored = gr.HTML(elem_id="stored", **plain)
-                gr.Markdown("**Data set:** outline, fine masks and images of every saved drawing")
-                with gr.Row():
-                    set_name = gr.Textbox(lambda: _free_name(sets, "set"), show_label=False, max_length=80, min_width=120,
-                                          container=False, placeholder="name of the data set")
-                    each = gr.Dropdown([(f"{n} of each", n) for n in range(1, MOST_VARIANTS + 1)],
-                                       value=4, show_label=False, container=False, min_width=100)
-                    make = gr.Button("Make the set", min_width=100, size="md")
-                made_set = gr.HTML(elem_id="made", **plain)
+                name, keep, stored, set_name, make, made_set, each = _saving_side(desk)
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        made = {"outputs": [shown, kept], "concurrency_id": "models", **quiet}  # one after another, in the order asked
+        # answers come one after another, in the order asked; a set is made beside them
+        made = {"outputs": [shown, kept], "concurrency_id": "models", **quiet}
         asked = {"inputs": [surface, seed, variants], **made}
         changes = [surface.input, again.click, seed.change, variants.change]
-        for answered in (gr.on(changes, answer, trigger_mode="always_last", **asked),
-                         given.upload(upload, given, surface, **quiet).success(answer, **asked),
-                         chosen.click(start_from, None, surface, **quiet).success(answer, **asked)):
-            answered.then(paint, kept, js="async (drawing) => { await surfaceAtRest(); return drawing; }", **made)
-        keep.click(store, [kept, name], [stored, name], concurrency_id="models", **quiet)
-        make.click(make_set, [set_name, each, seed], made_set, concurrency_id="sets", **quiet)  # beside the answers
+        for answered in (gr.on(changes, desk.answer, trigger_mode="always_last", **asked),
+                         given.upload(desk.upload, given, surface, **quiet).success(desk.answer, **asked),
+                         chosen.click(desk.start_from, None, surface, **quiet).success(desk.answer, **asked)):
+            answered.then(desk.paint, kept, js="async (drawing) => { await surfaceAtRest(); return drawing; }", **made)
+        keep.click(desk.store, [kept, name], [stored, name], concurrency_id="models", **quiet)
+        make.click(desk.make_set, [set_name, each, seed], made_set, concurrency_id="sets", **quiet)
         outline.change(None, outline, js="(on) => document.body.classList.toggle('without-outline', !on)")
     return page
+
+
+def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
+    """The surface, seed, variants, the buttons to answer and to upload, and the examples."""
+    height, width = desk.models.height, desk.models.width
+    surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=height, width=width),
+                      js_on_load=_beside(".js"), rows=height, columns=width, elem_classes="surface", **PLAIN)
+    with gr.Row():
+        seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=100)
+        variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
+    with gr.Row():
+        again = gr.Button("Answer", variant="primary", min_width=100, size="md")
+        given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
+                                file_types=["image", ".json"])
+    examples = show_examples(desk.examples, desk.models.cohort)
+    chosen = gr.HTML(examples, js_on_load=CHOOSE, elem_classes="typical", **PLAIN)
+    return surface, seed, variants, again, given, chosen
+
+
+def _saving_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
+    """Name, button and what is said, of a drawing to save; then the same of a data set, and its pairs a drawing."""
+    with gr.Row():
+        name = gr.Textbox(lambda: _free_name(desk.drawings, "drawing"), show_label=False, max_length=80, min_width=160,
+                          container=False, placeholder="name of the drawing")
+        keep = gr.Button("Save", min_width=100, size="md")
+    stored = gr.HTML(elem_id="stored", **PLAIN)
+    gr.Markdown("**Data set:** outline, fine masks and images of every saved drawing")
+    with gr.Row():
+        set_name = gr.Textbox(lambda: _free_name(desk.sets, "set"), show_label=False, max_length=80, min_width=120,
+                              container=False, placeholder="name of the data set")
+        each = gr.Dropdown([(f"{n} of each", n) for n in range(1, MOST_VARIANTS + 1)], value=4, show_label=False,
+                           container=False, min_width=100)
+        make = gr.Button("Make the set", min_width=100, size="md")
+    return name, keep, stored, set_name, make, gr.HTML(elem_id="made", **PLAIN), each
 
 
 def serve(profile: str, cohort: str, host: str, port: int) -> int:

@@ -8,6 +8,7 @@
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +23,14 @@ from ppcore.masks.kinds import spread_exemplars
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import load_index, write_image
 from ppcore.masks.simulate import augment
-from ppcore.masks.sketches import Tissue, load_sketches
+from ppcore.masks.sketches import LARGEST_PX, Tissue, load_sketches
 from ppcore.study.errors import StudyError, warn
 from ppcore.study.files import hash_file, write_text
 from ppcore.study.runs import data_folder
 from ppcore.study.seeds import mix
 
 INDEX = ("pair", "outline", "kind", "variant", "seed", "asked", "obtained", "coarse_hash", "fine_hash", "rgb_hash")
+LARGEST_SIDE = 16383  # px, of a WebP image
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,19 @@ def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto",
     if not found:
         raise StudyError(f"{folder} holds no drawing that can be used: wanted pictures, Labelme files or saved drawings")
     return found
+
+
+def canvas_size(text: str, sketches: str | None) -> tuple[int, int]:
+    """Height and width in px of a canvas named as HEIGHTxWIDTH, for the drawings of the folder `sketches`.
+
+    Raises `StudyError` for another form, a size that cannot be stored, and where no drawings are named.
+    """
+    sides = re.fullmatch(r"(\d+)x(\d+)", text)
+    height, width = map(int, sides.groups()) if sides else (0, 0)
+    if not sketches or not 0 < height * width <= LARGEST_PX or max(height, width) > LARGEST_SIDE:
+        raise StudyError(f"--canvas {text}: wanted HEIGHTxWIDTH, as in 4096x4096, with --sketches DIR; at most "
+                         f"{LARGEST_PX / 1e6:.0f} million px, and {LARGEST_SIDE} a side")
+    return height, width
 
 
 def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:

@@ -21,12 +21,14 @@ STARTS = 20  # of K-means, the best one counts; with ten, two seeds agreed less,
 one_thread = threadpool_limits.wrap(limits=1)  # several would add up in any order: two runs would differ by rounding
 
 
-def standardise(descriptors: np.ndarray) -> np.ndarray:
-    """Descriptors (N, D) of `describe_all` in units of their sd, mean 0 (reading R27).
+def standardise(descriptors: np.ndarray, by: np.ndarray | None = None, ddof: int = 0) -> np.ndarray:
+    """Descriptors (N, D) of `describe_all` in units of the sd of `by` (M, D), from its mean (reading R27).
 
+    by: None for the descriptors themselves. ddof: 0 takes the sd of these masks, 1 estimates that of all such masks.
     The sd is no less than SD_FLOOR: a descriptor that hardly varies would otherwise count as much as any other.
     """
-    return (descriptors - descriptors.mean(axis=0)) / np.maximum(descriptors.std(axis=0), SD_FLOOR)
+    by = descriptors if by is None else by
+    return (descriptors - by.mean(axis=0)) / np.maximum(by.std(axis=0, ddof=ddof), SD_FLOOR)
 
 
 def shrink(masks: Iterable[np.ndarray], height: int = 16, width: int = 32) -> np.ndarray:
@@ -44,9 +46,14 @@ def numbers_to_try(features: np.ndarray, k: int) -> range:
     return range(2, max(k, min(2 * k, _distinct(features, k) - 1)) + 1)
 
 
+def kmeans(features: np.ndarray, k: int, seed: int) -> KMeans:
+    """K-means (Lloyd 1982, k-means++ starts) of features (N, D), the best of STARTS; called inside `one_thread`."""
+    return KMeans(k, n_init=STARTS, random_state=seed).fit(features)
+
+
 @one_thread
 def cluster(features: np.ndarray, k: int, seed: int, by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """K-means (Lloyd 1982, k-means++ starts): labels (N,) in 1 to k, and centres (k, D), of kind i in row i - 1.
+    """`kmeans` with numbered kinds: labels (N,) in 1 to k, and centres (k, D), of kind i in row i - 1.
 
     features: (N, D). by: (N,) what the kinds are ordered by, from the least mean of it on; the study takes the tissue
     fraction. So two seeds that find the same kinds give them the same numbers. Raises `StudyError` unless there are
@@ -117,7 +124,7 @@ def _distinct(features: np.ndarray, k: int) -> int:
 
 def _fit(features: np.ndarray, k: int, seed: int) -> KMeans:
     _distinct(features, k)
-    return KMeans(k, n_init=STARTS, random_state=seed).fit(features)
+    return kmeans(features, k, seed)
 
 
 def spread_exemplars(table: pd.DataFrame, count: int) -> list[str]:

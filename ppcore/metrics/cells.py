@@ -13,11 +13,12 @@ from scipy.spatial.distance import cdist
 from sklearn.manifold import TSNE
 
 from ppcore.masks.kinds import cluster, one_thread
+from ppcore.metrics.coverage import CELLS
 from ppcore.metrics.frechet import fid_kid
 from ppcore.metrics.morphometry import gaussian_kernel, in_real_units
 from ppcore.metrics.table import NO_WEIGHTS
 
-SIDE = 3  # cells a side of the grid (Figure 3), and SIDE * SIDE cells of K-means
+SIDE = 3  # cells a side of the grid (Figure 3)
 LEAST = 5  # masks a side that a cell needs for a number
 LEAST_FID = 100  # likewise for FID, which is biased upwards and noisy below thousands of masks
 FAR = 10.0  # real sd at which a descriptor is cut off: a collapsed set would squeeze all others into one dot
@@ -33,8 +34,9 @@ def embed(names: Mapping[str, Sequence[str]], descriptors: Mapping[str, np.ndarr
     descriptors: (N, D) of `describe_all` for "real" and each method. names: N names for each.
     x, y: t-SNE (van der Maaten and Hinton 2008) of all sets together, one fit, in units of the real sd, cut off at FAR;
     perplexity 30, or a third of the masks where they are few. grid: cell of GRID_CELLS, thirds of the plane's extent.
-    kmeans: "1" to "9" from little tissue to much, the nearest of nine centres of the real masks (fewer where there are
-    too few real masks). The same seed gives the same numbers on one machine; a t-SNE on another may be turned over.
+    kmeans: "1" to "9" from little tissue to much, the nearest of CELLS centres of the real masks, or of one less than
+    there are different ones. `cell_shares` finds the same centres, but cuts no mask off at FAR and takes all different
+    ones where they are few. The same seed gives the same numbers on one machine; a t-SNE on another may be turned over.
     Raises ValueError for no "real" or unequal lengths; `StudyError` for fewer than three different real masks.
     """
     if "real" not in descriptors:
@@ -47,7 +49,7 @@ def embed(names: Mapping[str, Sequence[str]], descriptors: Mapping[str, np.ndarr
     scaled = scaled.clip(-FAR, FAR)
     perplexity = min(30.0, (len(scaled) - 1) / 3)
     x, y = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(scaled).astype(np.float64).T
-    kinds = min(SIDE * SIDE, max(2, len(np.unique(real, axis=0)) - 1))
+    kinds = min(CELLS, max(2, len(np.unique(real, axis=0)) - 1))
     _, centres = cluster(real, kinds, seed, by=descriptors["real"][:, 0])
     column, row = (np.searchsorted(grid_lines(values)[1:-1], values, side="right") for values in (x, y))
     return pd.DataFrame({

@@ -6,9 +6,8 @@ All work on the descriptors of `ppcore.masks.shapes`, in the units of the real s
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 
+from ppcore.masks.kinds import kmeans, one_thread
 from ppcore.metrics.morphometry import in_real_units
 
 NEIGHBOURS = 5  # k of Naeem et al. 2020, their choice and reading R29's
@@ -37,7 +36,7 @@ def coverage(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBOURS) -> np
     return _inside(real, synthetic, min(k, len(real) - 1)).any(axis=1)
 
 
-@threadpool_limits.wrap(limits=1)  # several threads would add up in any order
+@one_thread
 def cell_shares(real: np.ndarray, synthetic: np.ndarray, cells: int = CELLS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Share of the real and of the synthetic masks in each K-means cell of the REAL ones: two (cells,) that sum to 1.
 
@@ -47,7 +46,7 @@ def cell_shares(real: np.ndarray, synthetic: np.ndarray, cells: int = CELLS, see
     """
     real, synthetic = in_real_units(real, synthetic)
     cells = min(cells, len(np.unique(real, axis=0)))
-    fitted = KMeans(cells, n_init=20, random_state=seed).fit(real)
+    fitted = kmeans(real, cells, seed)
     shares = [np.bincount(fitted.predict(x), minlength=cells) / len(x) for x in (real, synthetic)]
     return shares[0], shares[1]
 

@@ -4,12 +4,11 @@ The study's primary metric, as it needs no pretrained network (reading R27). A m
 two sets of masks are compared by one number (`mmd`, `mmd_interval`) and one by one (`wasserstein`).
 """
 
-
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import wasserstein_distance
 
-from ppcore.masks.shapes import SD_FLOOR
+from ppcore.masks.kinds import standardise
 from ppcore.metrics.distribution import draw_subjects
 
 
@@ -91,7 +90,7 @@ def wasserstein(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
 
 
 def in_real_units(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both sets in units of the real set's sd (no less than SD_FLOOR), from its mean: (N, D), (M, D).
+    """Both sets in units of the real set's sd, from its mean (`standardise`): (N, D), (M, D).
 
     Raises ValueError for fewer than two masks a side, unequal D, or a value that is not finite.
     """
@@ -100,8 +99,7 @@ def in_real_units(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, 
         raise ValueError(f"descriptors are {real.shape}, {synthetic.shape}: wanted (N, D), (M, D), N, M > 1")
     if not (np.isfinite(real).all() and np.isfinite(synthetic).all()):
         raise ValueError("descriptors hold a value that is not finite: make them with describe_all")
-    mean, sd = real.mean(axis=0), np.maximum(real.std(axis=0, ddof=1), SD_FLOOR)
-    return (real - mean) / sd, (synthetic - mean) / sd
+    return standardise(real, real, ddof=1), standardise(synthetic, real, ddof=1)
 
 
 def gaussian_kernel(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:

@@ -145,6 +145,8 @@ def test_a_descriptor_that_hardly_varies_does_not_drown_the_others():
     features = standardise(np.column_stack([blobs(), np.full(100, 0.5) + 1e-6 * np.arange(100)]))
     assert features[:, :2].std(axis=0) == pytest.approx(1) and features.mean(axis=0) == pytest.approx(0)
     assert np.abs(features[:, 2]).max() < 0.01
+    np.testing.assert_allclose(standardise(np.array([[5.0]]), by=np.array([[1.0], [3.0]])), [[3]])  # mean 2, sd 1
+    np.testing.assert_allclose(standardise(np.array([[5.0]]), np.array([[1.0], [3.0]]), ddof=1), [[3 / 2**0.5]])
 
 
 def test_exemplars_go_round_the_kinds_and_round_the_subjects_of_each():

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import kstest
 
 from ppcore.masks.make import coarse_mask, tissue_mask
-from ppcore.masks.shapes import DESCRIPTORS, RADII, describe, describe_all
+from ppcore.masks.shapes import DESCRIPTORS, RADII, SD_FLOOR, describe, describe_all
 from ppcore.metrics import morphometry
 from ppcore.metrics.distribution import bootstrap_by_subject, ks
 from ppcore.metrics.morphometry import mmd, mmd_interval, wasserstein
@@ -168,7 +168,7 @@ def test_what_ks_misses_mmd_sees():
 def test_wasserstein_is_in_sd_of_the_real_set():
     real = np.random.default_rng(0).normal(3, 4, (500, 2))
     real[:, 1] = 7  # constant: its sd counts as SD_FLOOR
-    shifted, sd = real + [2.0, 0.05], [real[:, 0].std(ddof=1), morphometry.SD_FLOOR]
+    shifted, sd = real + [2.0, 0.05], [real[:, 0].std(ddof=1), SD_FLOOR]
     assert wasserstein(real, shifted) == pytest.approx([2 / sd[0], 0.05 / sd[1]])
     thrice = real[:, :1] * 3  # in the same order, so that each value moves by twice itself
     assert wasserstein(real[:, :1], thrice) == pytest.approx([2 * np.abs(real[:, 0]).mean() / sd[0]])

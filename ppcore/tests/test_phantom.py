@@ -9,7 +9,8 @@ import openslide
 import pytest
 
 from ppcore.slides import phantom as module
-from ppcore.slides.phantom import KINDS, Phantom, beer_lambert, draw_slide, subject_of, write_cohort
+from ppcore.slides.phantom import Phantom, beer_lambert, draw_slide, subject_of, write_cohort
+from ppcore.slides.tissue import KINDS
 
 SMALL = Phantom(slides=1, width_um=512, height_um=384)
 

@@ -83,8 +83,9 @@ def study(tmp_path, monkeypatch):
 
 
 def test_a_notebook_gets_its_parameters_and_its_outcome_is_recorded(study, tmp_path):
-    write_notebook(tmp_path / "01_x.ipynb", "width = 1", "from ppcore.study.settings import open_run, warn\n"
-                   "run = open_run('smoke', 'C', 1)\nwarn('mind the gap')", "assert width == 3", "width // 0")
+    write_notebook(tmp_path / "01_x.ipynb", "width = 1", "from ppcore.study.errors import warn\n"
+                   "from ppcore.study.runs import open_run\nrun = open_run('smoke', 'C', 1)\nwarn('mind the gap')",
+                   "assert width == 3", "width // 0")
     status, record = study("01")
     assert status == 1 and record["status"] == "failed"
     assert record["cell"] == 5  # In [5] of the executed notebook: papermill has put in a cell of parameters

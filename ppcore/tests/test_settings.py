@@ -90,7 +90,8 @@ def test_every_locked_package_has_a_hash_and_no_file_names_an_index():
 
 
 def settings_of(*arguments: str, cohort: str, slides: str) -> dict:
-    from ppcore.run import _parser, study_settings
+    from ppcore.run import _parser
+    from ppcore.workflow.parameters import study_settings
 
     return study_settings(_parser().parse_args(["--cohort", cohort, "--slides", slides, *arguments]))[cohort]
 

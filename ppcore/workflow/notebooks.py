@@ -52,8 +52,8 @@ def record_path(profile: str, cohort: str, number: str) -> Path:
 def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
     """Execute one notebook of one cohort through papermill; record how it went. Returns 0 or 1.
 
-    run_file: JSON that `ppcore.run` wrote: the run's id, owner, and the settings of each cohort. The executed
-    notebook lies in `data/<profile>/<cohort>/notebooks/`, also when it failed.
+    run_file: JSON that `ppcore.workflow.snakemake` wrote: the run's id, owner, and the settings of each cohort. The
+    executed notebook lies in `data/<profile>/<cohort>/notebooks/`, also when it failed.
     """
     import papermill  # here, so that the workflow starts without it
     from papermill.exceptions import PapermillExecutionError

@@ -1,0 +1,34 @@
+"""What does `./run_all.sh test` run? The unit tests, and every notebook twice."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ppcore.study.runs import REPOSITORY
+from ppcore.workflow.snakemake import BY_NAME
+
+
+def run_tests() -> int:
+    """Run the smoke profile in an empty folder, then the unit tests and, in another folder, its notebooks again.
+
+    nbval runs them again. It compares the outputs of the cells tagged `nbval-check-output`, so two runs must print the
+    same. Returns the exit status of what failed first, 0 where nothing did.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="priorpath-test-"))
+    try:
+        environment = {**os.environ, "PRIORPATH_HOME": str(folder / "first")}
+        for more in ([], *(["--only", number] for number in BY_NAME)):
+            command = [sys.executable, "-m", "ppcore.run", "--profile", "smoke", *more]
+            status = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+            if status:
+                return status
+        executed = sorted((folder / "first" / "data" / "smoke" / "PHANTOM" / "notebooks").glob("*.ipynb"))
+        environment |= {"PRIORPATH_HOME": str(folder / "second"), "PRIORPATH_SMOKE": str(folder / "first")}
+        command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--durations=10",
+                   str(REPOSITORY / "ppcore" / "tests"), *map(str, executed)]
+        return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,215 @@
+"""How does Snakemake run the study? What it is told to run, and what is said before and after."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from argparse import Namespace
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ppcore.slides.cohorts import TCGA, list_sources, slides_folder
+from ppcore.slides.workers import DASK, connected
+from ppcore.study.errors import StudyError
+from ppcore.study.runs import data_folder, figures_folder, home
+from ppcore.study.runs import REPOSITORY
+from ppcore.workflow.notebooks import NOTEBOOKS, find_notebook, record_path, update_kept_outputs
+from ppcore.workflow.parameters import study_settings
+
+WORKFLOW = ("01", "02", "03", "04", "05", "06", "08", "09", "10", "11")  # the notebooks of a plain run, in order
+BY_NAME = ("12", "13", "14")  # run only when --only names them
+ENDED = "its process was ended from outside, or found no room to say why it failed; the same command goes on from there"
+
+
+def run_study(options: Namespace, passed_on: list[str]) -> int:
+    """Check the settings, lock the cohorts, let Snakemake run what is needed, print the closing table.
+
+    options: the parsed command line. passed_on: arguments for Snakemake itself. Returns the exit status: 0 all well,
+    1 a notebook failed. Raises `StudyError` before anything is started.
+    """
+    cohorts = study_settings(options)
+    if options.update_notebooks and (options.profile != "demo" or list(cohorts) != ["PHANTOM"] or options.parameters):
+        raise StudyError("--update-notebooks keeps the outputs of the demo on PHANTOM with its own parameters, and of "
+                         "nothing else: leave out --profile, --cohort and -p")
+    numbers = _numbers(options)
+    if options.dask:
+        with connected(options.dask):  # that it answers is known before anything starts
+            pass
+    run_id = uuid.uuid4().hex
+    started = time.monotonic()
+    with ExitStack() as stack:
+        if not options.dry_run:
+            for cohort in cohorts:
+                stack.enter_context(_only_run(options.profile, cohort))
+        if not all([_fetched(cohort, settings, options.dry_run) for cohort, settings in cohorts.items()]):
+            return 0
+        (home() / ".snakemake").mkdir(parents=True, exist_ok=True)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=home() / ".snakemake")))
+        run_file = folder / "run.json"
+        run_file.write_text(json.dumps({
+            "id": run_id, "owner": f"{socket.gethostname()}:{os.getpid()}", "profile": options.profile,
+            "cohorts": cohorts, "targets": [_rule(number) for number in numbers], "run_file": str(run_file)}))
+        status = _snakemake(options, passed_on, run_file, numbers)
+    if options.dry_run:
+        return status
+    _closing_table(options.profile, list(cohorts), numbers, run_id, status, time.monotonic() - started)
+    if options.update_notebooks and not status:
+        update_kept_outputs(options.profile, "PHANTOM", numbers)
+        print(f"The outputs of {len(numbers)} notebooks were renewed in notebooks/.")
+    return 1 if status else 0
+
+
+def _numbers(options: Namespace) -> list[str]:
+    """The notebooks that this run is about."""
+    for option, number in (("--from", options.start), ("--only", options.only)):
+        known = WORKFLOW + (BY_NAME if option == "--only" else ())
+        if number is not None and number not in known:
+            raise StudyError(f"{option} {number}: there is no such notebook; wanted one of {', '.join(known)}")
+    return [options.only] if options.only else list(WORKFLOW)
+
+
+def _rule(number: str) -> str:
+    """The workflow's rule for a notebook is named as the notebook is."""
+    return find_notebook(number).stem.split("_", 1)[1]
+
+
+@contextmanager
+def _only_run(profile: str, cohort: str):
+    """Hold a cohort for this run. The lock goes with the process, however that ends."""
+    folder = data_folder(profile, cohort)
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / ".run.txt"
+    try:
+        with FileLock(folder / ".run.lock", timeout=0):
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%F %T')}")
+            yield
+    except Timeout:
+        raise StudyError(f"cohort {cohort} in the profile {profile} is being run already by {holder.read_text()}: "
+                         "wait for it, or end it and start again") from None
+
+
+def _fetched(cohort: str, settings: dict[str, Any], only_say: bool) -> bool:
+    """Load the slides of a TCGA cohort, or only say so. False where they are not there afterwards.
+
+    It is done here and not in a notebook, since a cluster's nodes may have no network.
+    """
+    if cohort not in TCGA or settings["slides"]:
+        return True
+    from ppcore.slides.tcga import fetch  # here: other cohorts start without it
+
+    folder = slides_folder(settings["profile"], cohort)
+    there = fetch(cohort, folder, only_say)
+    if there:
+        list_sources(folder)  # stops here for a slide that the manifest does not name
+    return there
+
+
+def _snakemake(options: Namespace, passed_on: list[str], run_file: Path, numbers: list[str]) -> int:
+    """Run the workflow, or print its plan for a dry run. Returns Snakemake's exit status."""
+    command = _command(options, run_file, numbers) + passed_on
+    python_path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONHASHSEED": "0",
+                   "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    if options.dask:
+        environment[DASK] = options.dask
+    if not options.dry_run:
+        return subprocess.run(command, env=environment, check=False).returncode
+    planned = subprocess.run(command, env=environment, check=False, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if planned.returncode:
+        print(planned.stdout, file=sys.stderr)
+    else:
+        _print_plan(planned.stdout, numbers)
+    return planned.returncode
+
+
+def _command(options: Namespace, run_file: Path, numbers: list[str]) -> list[str]:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(NOTEBOOKS / "Snakefile"),
+               "--directory", str(home()), "--configfile", str(run_file), "--scheduler", "greedy", "--nolock",
+               "--rerun-incomplete", "--keep-going", "--rerun-triggers", "params", "input", "mtime",
+               "--max-checksum-file-size", "100MB"]
+    command += ["--executor", options.executor, "--jobs", str(options.cores)] if options.executor else [
+        "--cores", str(options.cores)]
+    if options.force:
+        command.append("--forceall")
+    again = numbers if options.only else [n for n in numbers if options.start and n >= options.start]
+    if again:
+        command += ["--forcerun", *(_rule(number) for number in again)]
+    if options.only:
+        command += ["--allowed-rules", _rule(options.only), "study"]
+    # quiet, since the notebooks' own progress and the closing table say what is going on
+    return command + (["--dry-run"] if options.dry_run else ["--quiet", "all"])
+
+
+def _print_plan(said: str, numbers: list[str]) -> None:
+    """Print which notebooks Snakemake's dry run would execute, in the study's order, and its reason for each."""
+    stems = {_rule(number): find_notebook(number).stem for number in numbers}
+    jobs = re.findall(r"^rule (\w+):$.*?^    reason: (.*?)$.*?^    wildcards: .*?cohort=(\S+)$", said, re.M | re.S)
+    for rule, reason, cohort in sorted(jobs, key=lambda job: (job[2], stems[job[0]])):  # its own order is not fixed
+        print(f"would run {stems[rule]} · {cohort}: {shorten(reason, 150)}")
+    if not jobs:
+        print(f"Nothing would run: all {len(numbers)} notebooks of each cohort are up to date.")
+
+
+def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id: str, status: int,
+                   seconds: float) -> None:
+    """Print what became of each cohort's notebooks, why some failed, and what follows from it.
+
+    status: Snakemake's exit status. seconds: that the whole run took.
+    """
+    rows, remarks = [], []
+    for cohort in cohorts:
+        broken = False
+        for number in numbers:
+            path, stem = record_path(profile, cohort, number), find_notebook(number).stem
+            executed = path.with_name(f"{stem}.ipynb")
+            record = json.loads(path.read_text()) if path.exists() else {}
+            outcome = _outcome(record, run_id, broken or (status and record.get("status") != "done"))
+            broken |= outcome in ("failed", "stopped")
+            rows.append((cohort, stem, outcome, f"{record['seconds']:.0f} s" if outcome in ("done", "failed") else ""))
+            remarks += [f"{cohort} {stem}: {remark}" for remark in _remarks(outcome, record, executed)]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    print()
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+    for remark in remarks:
+        print(f"! {remark}")
+    outcomes = [outcome for _, _, outcome, _ in rows]
+    if status:
+        stuck = outcomes.count("failed") + outcomes.count("stopped")
+        print(f"Not finished after {seconds:.0f} s: {stuck} failed or stopped.")
+    elif "done" not in outcomes:
+        print(f"Nothing to do: all {len(rows)} notebooks are up to date (--force runs them again). {seconds:.0f} s")
+    else:
+        print(f"Finished in {seconds:.0f} s. Tables and figures: "
+              + ", ".join(str(figures_folder(profile, cohort)) for cohort in cohorts))
+
+
+def _outcome(record: dict[str, Any], run_id: str, not_reached: bool) -> str:
+    """What became of a notebook: done, failed, stopped, not run or up to date.
+
+    record: of its last execution, by this run or another; empty where there was none. not_reached: one before it
+    failed, or the run did while this one was not done.
+    """
+    if record.get("run") == run_id:
+        return "stopped" if record["status"] == "running" else record["status"]
+    return "not run" if not_reached else "up to date"
+
+
+def _remarks(outcome: str, record: dict[str, Any], executed: Path) -> list[str]:
+    """Why a notebook did not get through and where to read on; of one that did, its warnings."""
+    if outcome == "done":
+        return record.get("warnings", [])
+    if outcome not in ("failed", "stopped"):
+        return []
+    where = f"cell {record['cell']}: " if record.get("cell") else ""
+    return [f"{where}{ENDED if outcome == 'stopped' else record['error']}\n  read {executed}"]
