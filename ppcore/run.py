@@ -30,7 +30,7 @@ commands:
 examples:
   ./run_all.sh                                                   the demo, on the embedded cohort
   ./run_all.sh --cohort MINE --slides ~/slides --stain he        on your own slides or fields
-  ./run_all.sh -p coarse_close=12 epochs=20                      with two parameters changed
+  ./run_all.sh -p coarse_close=12 pix2pix_epochs=20              with two parameters changed
   ./run_all.sh --profile paper --executor slurm --cores 4 -- --default-resources slurm_partition=gpu
 """
 
@@ -120,10 +120,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def list_parameters(profile: str) -> int:
     """Print every parameter with its value in `profile` and its meaning."""
-    from ppcore.study.settings import Settings, load_settings
+    from ppcore.workflow.settings import PARTS, load_settings
 
-    for name, value in load_settings(profile, {}).model_dump().items():
-        print(f"{name:22}{value!r:>12}  {Settings.model_fields[name].description}")
+    values = load_settings(profile, {}).model_dump()
+    for part in PARTS:
+        print(f"\n{part.__doc__}")
+        for name, field in part.model_fields.items():
+            print(f"  {name:22}{values[name]!r:>12}  {field.description}")
     return 0
 
 

@@ -17,7 +17,6 @@ from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
 from ppcore.study.runs import commit, data_folder
 from ppcore.study.seeds import mixed
-from ppcore.study.settings import load_settings
 from ppcore.training.method import Method
 from ppcore.training.model_card import load_model
 
@@ -58,7 +57,7 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
 
     Raises `StudyError` where no pix2pix is trained or a model cannot be read, with the command that trains one.
     """
-    settings, folder = load_settings(profile, {"cohort": cohort}), data_folder(profile, cohort)
+    folder = data_folder(profile, cohort)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.deterministic = True
     loaded, hashes = {"image": None}, {}
@@ -76,8 +75,11 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
         except Exception as error:  # a damaged file raises many kinds
             raise StudyError(f"{run} cannot be read: {error}. Remove the folder, and train anew with\n"
                              f"  {training_command(profile, cohort)}") from error
-    cut = next((folder / "coarse").glob("[!.]*.png"), None)  # -p may have asked for another size than the profile's
-    height, width = read_mask(cut).shape if cut else (settings.patch_height, settings.patch_width)
+    cut = next((folder / "coarse").glob("[!.]*.png"), None)
+    if cut is None:
+        raise StudyError(f"{folder / 'coarse'} holds no coarse mask to tell the size of a patch: make them with\n"
+                         f"  {training_command(profile, cohort)}")
+    height, width = read_mask(cut).shape
     weight = next(loaded["fine"].networks[loaded["fine"].generators[0]].parameters())
     return Models(profile, cohort, height, width, **loaded, made_with={
         "profile": profile, "cohort": cohort, "commit": commit(), "models": hashes, "height": height, "width": width,

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from ppcore.masks.labelme import LARGEST_PX, read_labelme, size_remark
 from ppcore.study.errors import StudyError, warn
-from ppcore.study.settings import DRAWINGS
 
+DRAWINGS = (".json", ".png", ".jpg", ".jpeg")  # suffixes of what a sketch may be stored as
 LEAST_CONTRAST = 12 / 255  # between darkest and lightest, of the picture's range; less is paper, noise of JPEG and all
 # Width of the frame, of the shorter side, and the share of it that one tone must have. At .98, 93 % of simulated
 # sketches of real and phantom patches are read rightly in dark on light, at .75 only 61 %: tissue fills their frames.

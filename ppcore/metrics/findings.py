@@ -16,13 +16,10 @@ from ppcore.metrics.cells import LEAST, cell_means, read_cells
 from ppcore.metrics.table import COLUMNS as METRIC_COLUMNS
 from ppcore.metrics.table import LABELS, METHODS, NO_WEIGHTS, read_metrics
 from ppcore.study.errors import StudyError, warn
-from ppcore.study.runs import REPOSITORY, Run
-from ppcore.study.settings import load_settings
 
 COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid": "FID", "coverage": "coverage",
            "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1"}
 HIGHER = ("coverage", "density", "control_iou", "control_boundary_f1")  # is better; of all others, lower
-FILES = ("sketches", "inception_weights", "vgg_weights")  # parameters that are paths: only the name is recorded
 
 
 def scores(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
@@ -99,29 +96,6 @@ def _verdict(table: pd.DataFrame, metric: str, others: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def run_record(run: Run, metrics: pd.DataFrame) -> dict:
-    """What a person has to know of a run beside its numbers, for run.json: profile, parameters that differ from it,
-    machine, commit and seed of the evaluation, seconds that each notebook took when it was last executed.
-
-    From the executed notebooks in the run's data folder; `changed` is None where papermill has executed none of them.
-    """
-    from ppcore.study.runs import machine  # loads torch
-
-    given, seconds = {}, {}
-    names = [path.name for path in sorted((REPOSITORY / "notebooks").glob("0[1-9]_*.ipynb"))]
-    for path in filter(Path.exists, (run.data / "notebooks" / name for name in names)):
-        papermill = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-        given |= papermill.get("parameters", {})
-        if papermill.get("duration"):
-            seconds[path.stem[:2]] = round(papermill["duration"], 1)
-    usual = load_settings(run.profile, {"stain": given.get("stain", "he")}).model_dump()
-    changed = {name: Path(value).name if name in FILES else value for name, value in sorted(given.items())
-               if name not in ("profile", "cohort", "slides", "stain") and usual.get(name) != value}
-    return {"profile": run.profile, "cohort": run.cohort, "changed": changed if given else None,
-            "machine": machine(run.device), "device": str(metrics["device"].iloc[0]),
-            "commit": str(metrics["commit"].iloc[0]), "seed": int(metrics["seed"].iloc[0]), "seconds": seconds}
 
 
 def read_run(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict]:

@@ -2,13 +2,17 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from ppcore.study.errors import StudyError
+
 REPOSITORY = Path(__file__).resolve().parents[2]
+COHORT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names of cohorts; none leads out of a folder
 
 
 def home() -> Path:
@@ -17,7 +21,10 @@ def home() -> Path:
 
 
 def data_folder(profile: str, cohort: str) -> Path:
-    """Stage outputs of one run."""
+    """Stage outputs of one run. Raises `StudyError` for a name of a cohort that could lead elsewhere."""
+    if not re.match(COHORT, cohort):
+        raise StudyError(f"cohort {cohort[:100]!r}: wanted letters, digits, dots, dashes and underscores, the first a letter "
+                         "or digit")
     return home() / "data" / profile / cohort
 
 

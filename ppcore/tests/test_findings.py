@@ -7,10 +7,11 @@ import pytest
 
 from ppcore.figures import summary
 from ppcore.metrics.cells import cell_means
-from ppcore.metrics.findings import methods_of, overview, read_run, reading, run_record, scores, stored_runs, told_apart
+from ppcore.metrics.findings import methods_of, overview, read_run, reading, scores, stored_runs, told_apart
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import Run
 from ppcore.tests.test_paper_figures import CELLS, METRICS, tidy
+from ppcore.workflow.record import run_record
 
 
 @pytest.mark.parametrize("low, high, outcome", [(0.31, 0.4, "better"), (0.1, 0.14, "worse"), (0.29, 0.4, "alike"),
@@ -71,12 +72,12 @@ def test_a_table_of_another_version_is_named_and_left_out(tmp_path):
 def test_the_record_names_what_differs_from_the_profile_and_no_folder(tmp_path):
     run = Run("demo", "X", tmp_path, tmp_path, "cpu", "abc")
     assert run_record(run, METRICS)["changed"] is None  # nothing was executed: nothing is known
-    given = {"profile": "demo", "cohort": "X", "slides": "/home/me/slides", "stain": "ihc", "air_threshold": 235, "epochs": 99,
+    given = {"profile": "demo", "cohort": "X", "slides": "/home/me/slides", "stain": "ihc", "air_threshold": 235, "pix2pix_epochs": 99,
              "sketches": "/home/me/mine", "mpp": 1.0}
     (tmp_path / "notebooks").mkdir()
     for name, papermill in (("04_coarse_to_fine", {"parameters": given, "duration": 61.26}), ("09_figures", {"duration": None}),
                             ("13_training_speed", {"parameters": {"benchmark_ngf": 4}, "duration": 5})):
         (tmp_path / "notebooks" / f"{name}.ipynb").write_text(json.dumps({"metadata": {"papermill": papermill}}))
     record = run_record(run, METRICS)
-    assert record["changed"] == {"epochs": 99, "sketches": "mine"} and record["seconds"] == {"04": 61.3}
+    assert record["changed"] == {"pix2pix_epochs": 99, "sketches": "mine"} and record["seconds"] == {"04": 61.3}
     assert "/home" not in json.dumps(record) and record["commit"] == "abc" and record["seed"] == 1

@@ -16,8 +16,8 @@ from ppcore.slides.grid import ink_share, places_of, spread, surely_glass, why_d
 from ppcore.slides.phantom import GLASS, Phantom, draw_slide
 from ppcore.slides.read import WholeSlide, open_slide
 from ppcore.study.runs import REPOSITORY
-from ppcore.study.settings import AIR_THRESHOLD
 from ppcore.tests.test_slides import write_slide
+from ppcore.workflow.settings import AIR_THRESHOLD
 
 GRID = dict(height=64, width=128, mpp=1.0, air_threshold=204, max_air=0.85, stain="he")
 HISTOLOGY = REPOSITORY.parent / "shared" / "histology"

@@ -1,5 +1,6 @@
 """Settings, profiles, and the files that must say the same thing."""
 
+import json
 import re
 import tomllib
 
@@ -8,24 +9,27 @@ import yaml
 
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import REPOSITORY
-from ppcore.study.settings import PROFILE_NAMES, Settings, load_settings
+from ppcore.workflow.cells import parameters_cell
 from ppcore.workflow.notebooks import NOTEBOOKS, declared_parameters
+from ppcore.workflow.settings import PROFILE_NAMES, Settings, load_settings
 
 
 @pytest.mark.parametrize("overrides, words", [
     ({"coarse_clsoe": 3}, "'coarse_clsoe' is not known: did you mean 'coarse_close'"),
     ({"xyzzy": 3}, "'xyzzy' is not known: ./run_all.sh parameters lists them"),
-    ({"ngf": "abc"}, "ngf='abc': input should be a valid integer"),
-    ({"ngf": True}, "ngf=True: input should be a valid integer"),
+    ({"pix2pix_ngf": "abc"}, "pix2pix_ngf='abc': input should be a valid integer"),
+    ({"pix2pix_ngf": True}, "pix2pix_ngf=True: input should be a valid integer"),
     ({"mpp": 900}, "mpp=900: input should be less than or equal to 20"),
     ({"lambda_l1": float("nan")}, "lambda_l1=nan"),
     ({"patch_height": 100}, "patch_height=100 is no multiple of .* = 256"),
-    ({"epochs": 0, "decay_epochs": 0}, "nothing would be trained"),
+    ({"pix2pix_epochs": 0, "pix2pix_decay_epochs": 0}, "nothing would be trained"),
     ({"hd_epochs": 0, "hd_decay_epochs": 0}, "hd_epochs=0 and hd_decay_epochs=0: nothing would be trained"),
     ({"crop": 16}, "patch_height=256 in windows of 1/16 does not fit a pix2pixHD of 4 downs.* from 32 on"),
     ({"processes": 2}, "batch_size=1 for processes=2: wanted a multiple"),
     ({"recipe": "paper"}, "recipe='paper': input should be 'reference' or 'paper28'"),
     ({"cohort": "../x"}, "cohort='../x'"),
+    ({"epochs": 3}, "'epochs' is called 'pix2pix_epochs' now"),
+    ({"levels": 3, "ngf": 4}, "'levels' is called 'pix2pix_levels' now.*\n.*'ngf' is called 'pix2pix_ngf' now"),
 ])
 def test_a_wrong_parameter_is_named_with_what_was_found_and_wanted(overrides, words):
     with pytest.raises(StudyError, match=words):
@@ -34,8 +38,8 @@ def test_a_wrong_parameter_is_named_with_what_was_found_and_wanted(overrides, wo
 
 def test_all_wrong_parameters_are_named_at_once():
     with pytest.raises(StudyError) as error:
-        load_settings("demo", {"ngf": 0, "levels": 99})
-    assert "ngf=0" in str(error.value) and "levels=99" in str(error.value)
+        load_settings("demo", {"pix2pix_ngf": 0, "pix2pix_levels": 99})
+    assert "pix2pix_ngf=0" in str(error.value) and "pix2pix_levels=99" in str(error.value)
 
 
 def test_the_air_threshold_follows_the_stain_unless_given():
@@ -48,8 +52,8 @@ def test_the_paper_profile_is_the_papers_numbers():
     paper = load_settings("paper", {})
     assert (paper.patch_height, paper.patch_width, paper.max_air) == (512, 1024, 0.85)  # section 2.1
     assert (paper.coarse_open, paper.coarse_close) == (5, 10)  # section 2.3
-    assert (paper.epochs, paper.decay_epochs, paper.batch_size, paper.learning_rate) == (50, 50, 1, 2e-4)  # 2.8
-    assert (paper.ngf, paper.levels, paper.lambda_l1, paper.mpp) == (64, 8, 100, 2.0)
+    assert (paper.pix2pix_epochs, paper.pix2pix_decay_epochs, paper.batch_size, paper.learning_rate) == (50, 50, 1, 2e-4)  # 2.8
+    assert (paper.pix2pix_ngf, paper.pix2pix_levels, paper.lambda_l1, paper.mpp) == (64, 8, 100, 2.0)
     for model in ("cyclegan", "dcgan", "depas", "hd"):
         assert getattr(paper, f"{model}_epochs") == getattr(paper, f"{model}_decay_epochs") == 50
     assert (paper.cyclegan_blocks, paper.lambda_cycle, paper.identity) == (9, 10, 0.5)  # R16
@@ -62,6 +66,9 @@ def test_a_notebooks_parameters_are_the_demos(notebook):
     demo = load_settings("demo", {}).model_dump()
     declared = declared_parameters(notebook)
     assert declared == {name: demo[name] for name in declared}
+    cells = json.loads(notebook.read_text())["cells"]
+    source = next("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    assert source == parameters_cell(list(declared)), "python -m ppcore.workflow.cells writes them anew"
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)

@@ -5,7 +5,7 @@ import pytest
 
 from ppcore.slides.split import split_patches
 from ppcore.study.errors import StudyError, StudyWarning
-from ppcore.study.settings import load_settings
+from ppcore.workflow.settings import load_settings
 
 
 def patch_table(counts: dict[str, int]) -> pd.DataFrame:

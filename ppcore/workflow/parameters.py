@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
+from ppcore.masks.sketches import DRAWINGS
 from ppcore.slides.cohorts import EMBEDDED, TABLE_1, TCGA, list_sources, slides_folder
 from ppcore.study.errors import StudyError
-from ppcore.study.settings import DRAWINGS, load_settings
+from ppcore.workflow.settings import load_settings
 
 
 def study_settings(options: Namespace) -> dict[str, dict[str, Any]]:

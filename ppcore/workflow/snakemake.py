@@ -20,8 +20,7 @@ from filelock import FileLock, Timeout
 from ppcore.slides.cohorts import TCGA, list_sources, slides_folder
 from ppcore.slides.workers import DASK, connected
 from ppcore.study.errors import StudyError
-from ppcore.study.runs import data_folder, figures_folder, home
-from ppcore.study.runs import REPOSITORY
+from ppcore.study.runs import REPOSITORY, data_folder, figures_folder, home
 from ppcore.workflow.notebooks import NOTEBOOKS, find_notebook, record_path, update_kept_outputs
 from ppcore.workflow.parameters import study_settings
 

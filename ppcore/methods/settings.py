@@ -1,0 +1,58 @@
+"""Which parameters are a method's own? Those of notebooks 04 to 06; the prefix is its row's in `ppcore.methods.table`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from ppcore.methods.table import ROWS
+
+
+class MethodsSettings(BaseModel):
+    """The models and their losses: notebooks 04 to 06."""
+
+    # pix2pix and CycleGAN; ndf also of pix2pixHD
+    recipe: Literal["reference", "paper28"] = Field("reference", description="losses of pix2pix and CycleGAN (R17)")
+    straight_through: bool = Field(False, description="True: discriminators see binarised fakes (R22)")
+    ndf: int = Field(64, ge=2, le=256, description="first width of the discriminators")
+    pix2pix_ngf: int = Field(64, ge=2, le=256, description="first width of pix2pix's U-Net")
+    pix2pix_levels: int = Field(8, ge=3, le=10, description="stride-2 levels of the U-Net (R15)")
+    lambda_l1: float = Field(100.0, ge=0.0, description="weight of L1 in equation (1) (R17, reference)")
+    pix2pix_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
+    pix2pix_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
+    cyclegan_ngf: int = Field(64, ge=2, le=256, description="first width of CycleGAN's generators")
+    cyclegan_blocks: int = Field(9, ge=0, le=32, description="residual blocks of each (R16)")
+    lambda_cycle: float = Field(10.0, ge=0.0, description="weight of equation (7) (R16)")
+    identity: float = Field(0.5, ge=0.0, description="weight of the identity loss, as a share of lambda_cycle (R16)")
+    cyclegan_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
+    cyclegan_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
+
+    # DCGAN and DEPAS
+    noise_ngf: int = Field(64, ge=2, le=256, description="first width of DCGAN's and DEPAS's generators")
+    noise_ndf: int = Field(64, ge=2, le=256, description="first width of their discriminators")
+    noise_batch_size: int = Field(16, ge=2, le=1024, description="masks a step; batch norm needs more than one")
+    latent: int = Field(100, ge=1, le=4096, description="length of the noise z (R20)")
+    dcgan_recipe: Literal["masks", "radford"] = Field("masks", description="radford: the original, which fails on flat masks")
+    dcgan_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
+    dcgan_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
+    depas_scales: int = Field(3, ge=1, le=5, description="sizes at which DEPAS's discriminators look (R21)")
+    depas_sharpest: float = Field(10.0, ge=1.0, description="slope of the discrete adaptive block at the end (R21)")
+    depas_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
+    depas_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
+
+    # pix2pixHD
+    hd_ngf: int = Field(64, ge=2, le=256, description="first width of pix2pixHD's generator")
+    hd_downs: int = Field(4, ge=1, le=6, description="stride-2 convolutions of it (R18)")
+    hd_blocks: int = Field(9, ge=0, le=32, description="residual blocks of it (R18)")
+    lambda_features: float = Field(10.0, ge=0.0, description="weight of feature matching (R18)")
+    enhancer: bool = Field(False, description="True: a local enhancer around the generator, for larger patches")
+    vgg_weights: str = Field("", description="file of torchvision's VGG19 weights; empty: no VGG matching (R18)")
+    hd_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
+    hd_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> "MethodsSettings":
+        for prefix in dict.fromkeys(row.settings for row in ROWS if row.settings):
+            if getattr(self, f"{prefix}_epochs") + getattr(self, f"{prefix}_decay_epochs") == 0:
+                raise ValueError(f"{prefix}_epochs=0 and {prefix}_decay_epochs=0: nothing would be trained; "
+                                 "make one of them 1 or more")
+        return self
