@@ -1,11 +1,15 @@
 """How are trained models and what they make shown?"""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture
+from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture, save_picture
 
 
 def loss_curves(log: pd.DataFrame) -> Figure:
@@ -67,3 +71,16 @@ def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 
         axis.tick_params(color=VERMILION, length=9, width=2.5, right=True, labelleft=axis is axes[0, 0])
         axis.spines[:].set(visible=True, color="0.8", linewidth=0.6)
     return figure
+
+
+def keep_samples(folder: Path, make: Callable[[Any], Sequence[np.ndarray]]) -> Callable[[Any, int], None]:
+    """What a training calls to be watched: it stores what a method makes as samples/step-<step>.png in its folder.
+
+    make: from a method to masks (H, W) in {0, 1} or images (H, W, 3), shown side by side.
+    """
+    def sample(method: Any, step: int) -> None:
+        made = [one if one.ndim == 3 else mask_picture(one) for one in make(method)]
+        picture = np.hstack([np.pad(one, ((2, 2), (2, 2), (0, 0)), constant_values=255) for one in made])
+        save_picture(picture, folder / "samples" / f"step-{step:08d}.png")
+
+    return sample

@@ -78,7 +78,7 @@ class Pix2Pix:
         update(self.optimizers["discriminator"], loss_D)
 
         freeze(D)  # the gradient passes through D to G and is not computed for D
-        loss_l1 = l1(generated, y)
+        loss_l1 = self.distance(generated, y)
         if self.settings.recipe == "reference":
             loss_gan = gan_loss(D(pair(x, shown))[-1], real=True)
             loss_G = loss_gan + self.settings.lambda_l1 * loss_l1
@@ -87,6 +87,10 @@ class Pix2Pix:
             loss_G = loss_gan = paper28_loss(outputs, D(pair(x, y), hidden=True), outputs)
         update(self.optimizers["generator"], loss_G)
         return {"D": loss_D, "G_gan": loss_gan, "G_l1": loss_l1}
+
+    def distance(self, generated: Tensor, y: Tensor) -> Tensor:
+        """Equation (3): how far generated masks are from the real ones, both (B, 1, H, W) in [-1, 1]; a scalar."""
+        return l1(generated, y)
 
     def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
         """Fine masks (B, 1, H, W) in [-1, 1] of coarse ones; tissue is above 0 (reading R14). See `sampling.generate`."""

@@ -1,11 +1,16 @@
 """How does a trained generator draw, so that an image depends on its condition and its noise alone?"""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ppcore.masks.make import read_mask
+from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.networks.noise import Noise, draw_noise
+from ppcore.training.method import Method
 
 Seed = int | list[Tensor]  # of one image: what its z is drawn from, or z itself
 
@@ -44,3 +49,13 @@ def generate(generator: nn.Module, condition: Tensor | None, seeds: Sequence[See
 def noise_of(generator: nn.Module, *size: int) -> list[Noise]:
     """What z one image of a generator takes; none where it has no `noise`. size: H and W of the condition, if it has one."""
     return generator.noise(*size) if hasattr(generator, "noise") else []
+
+
+def draw(method: Method, folder: Path | None, name: str, seeds: Sequence[int], ending: str = "") -> list[np.ndarray]:
+    """What a method makes of the mask <name><ending>.png of a folder, one a seed; None: of noise alone.
+
+    Returns masks (H, W) uint8 in {0, 1} or images (H, W, 3) uint8.
+    """
+    given = None if folder is None else to_tensor(read_mask(folder / f"{name}{ending}.png"))[None]
+    made = [method.generate(given, [seed])[0] for seed in seeds]
+    return [to_mask(one) if len(one) == 1 else to_image(one) for one in made]

@@ -19,6 +19,7 @@ class MethodsSettings(BaseModel):
     lambda_l1: float = Field(100.0, ge=0.0, description="weight of L1 in equation (1) (R17, reference)")
     pix2pix_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
     pix2pix_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
+    example_epochs: int = Field(2, ge=1, le=10_000, description="epochs of either training in notebook 04's worked example")
     cyclegan_ngf: int = Field(64, ge=2, le=256, description="first width of CycleGAN's generators")
     cyclegan_blocks: int = Field(9, ge=0, le=32, description="residual blocks of each (R16)")
     lambda_cycle: float = Field(10.0, ge=0.0, description="weight of equation (7) (R16)")

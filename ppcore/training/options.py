@@ -1,8 +1,9 @@
 """How is a run trained? What `ppcore.training.loop.train` may be told, checked before the first step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -56,6 +57,17 @@ class Options:
                              "share each")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema={self.ema}: wanted 0 (no mean is taken) or more, and less than 1")
+
+
+SHARED = ("seed", "batch_size", "checkpoint_steps", "log_steps", "sample_steps", "precision", "ema", "workers", "processes")
+
+
+def shared_options(parameters: Mapping[str, Any], **others: Any) -> dict[str, Any]:
+    """The options that all trainings of a notebook share: those of SHARED among its parameters, and `others`.
+
+    parameters: the notebook's `globals()`. `others` wins.
+    """
+    return {name: parameters[name] for name in SHARED if name in parameters} | others
 
 
 @dataclass(frozen=True)
