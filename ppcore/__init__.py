@@ -1,12 +1,13 @@
 """PriorPath, the open study: coarse outline of tissue -> fine tissue mask -> histology image.
 
-The notebooks import these modules; a lower floor knows nothing of a higher one:
+One room a chapter. A room imports from lower floors alone; `ppcore/tests/test_floors.py` holds it.
 
-    6  run, notebooks                        how is the study run?
-    5  figures                               how is it shown?
-    4  metrics/                              how good is it?
-    3  training/                             how is it trained?
-    2  networks/, losses                     what is the model?
-    1  slides, phantom, masks, patches       where do images and masks come from, and where do they lie?
-    0  settings, cohorts, files, code        what is a run? which cohort is it? how is a file written? by which code?
+    8  run           the command line
+    7  workflow      how is the study run?
+    6  drawing       what do the models make of an outline of yours?
+    5  figures       how is it shown?          experiments   what do the models serve?
+    4  metrics       how good is it?
+    3  methods       what is minimised?        slides        where do patches come from?
+    2  training      how is it trained?        masks         what is a mask?
+    1  study         what is a run?            networks      what is computed?
 """

@@ -1,0 +1,8 @@
+"""What is a mask, and how is a coarse one made? For notebooks 01 to 03. Imports study.
+
+    make      fine masks by threshold, coarse ones by morphology    patches   patches on disk and as network inputs
+    shapes    27 descriptors of a mask                              kinds     K-means
+    sketches  drawings as masks                                     labelme   Labelme files
+    simulate  hands that draw                                       made      masks and images that a model made
+    settings  its parameters
+"""
