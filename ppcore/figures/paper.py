@@ -19,18 +19,8 @@ from ppcore.figures.style import COLOURS, save, use_style
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index
 from ppcore.methods.table import OURS, ROWS, SKETCHED, names
-from ppcore.metrics.cells import (
-    GRID_CELLS,
-    LEAST,
-    NO_REAL,
-    NO_SAMPLE,
-    SIDE,
-    TOO_FEW,
-    WORDS,
-    cell_means,
-    grid_lines,
-    numbers,
-)
+from ppcore.metrics.cells import (GRID_CELLS, LEAST, NO_REAL, NO_SAMPLE, SIDE, TOO_FEW, WORDS, cell_means, grid_lines,
+                                  numbers)
 from ppcore.metrics.findings import methods_of, scores
 from ppcore.metrics.table import LABELS
 from ppcore.slides.cohorts import EMBEDDED

@@ -11,17 +11,8 @@ import torch
 from torch import nn
 
 from ppcore.drawing.answer import draw_canvas, open_models
-from ppcore.drawing.canvas import (
-    bands,
-    draw_window,
-    fill_image,
-    fill_mask,
-    mirrored,
-    noise_at,
-    noise_field,
-    ramp,
-    starts,
-)
+from ppcore.drawing.canvas import (bands, draw_window, fill_image, fill_mask, mirrored, noise_at, noise_field, ramp,
+                                   starts)
 from ppcore.drawing.seams import change_across, compare_seams, disagreement, seam_ratio, window_edges
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import read_image, to_mask, to_tensor

@@ -5,18 +5,8 @@ import pandas as pd
 import pytest
 
 from ppcore.metrics import cells as cells_module
-from ppcore.metrics.cells import (
-    GRID_CELLS,
-    LEAST,
-    NO_REAL,
-    NO_SAMPLE,
-    TOO_FEW,
-    cell_means,
-    cell_table,
-    embed,
-    grid_lines,
-    numbers,
-)
+from ppcore.metrics.cells import (GRID_CELLS, LEAST, NO_REAL, NO_SAMPLE, TOO_FEW, cell_means, cell_table, embed,
+                                  grid_lines, numbers)
 from ppcore.metrics.morphometry import mmd
 
 CENTRES = 8 * np.random.default_rng(5).normal(size=(9, 6))  # nine kinds of mask, far apart

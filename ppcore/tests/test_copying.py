@@ -7,15 +7,8 @@ from scipy.stats import ranksums
 
 from ppcore.masks.shapes import describe_all
 from ppcore.metrics.control import iou
-from ppcore.metrics.copying import (
-    SIZE,
-    copying_ct,
-    descriptor_distance,
-    nearest_outline,
-    nearest_train_ratio,
-    pixel_distances,
-    small_masks,
-)
+from ppcore.metrics.copying import (SIZE, copying_ct, descriptor_distance, nearest_outline, nearest_train_ratio,
+                                    pixel_distances, small_masks)
 
 
 def blobs(count: int, seed: int) -> list[np.ndarray]:

@@ -6,17 +6,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from ppcore.masks.kinds import (
-    choose_k,
-    cluster,
-    exemplars,
-    numbers_to_try,
-    rank,
-    shrink,
-    spread_exemplars,
-    stability,
-    standardise,
-)
+from ppcore.masks.kinds import (choose_k, cluster, exemplars, numbers_to_try, rank, shrink, spread_exemplars,
+                                stability, standardise)
 from ppcore.masks.shapes import describe_all
 from ppcore.study.errors import StudyError
 

@@ -6,15 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ppcore.methods.losses import (
-    feature_matching,
-    gan_loss,
-    l1,
-    lsgan_loss,
-    mean_feature_matching,
-    paper28_loss,
-    straight_through,
-)
+from ppcore.methods.losses import (feature_matching, gan_loss, l1, lsgan_loss, mean_feature_matching, paper28_loss,
+                                   straight_through)
 
 
 def test_gan_loss_by_hand():

@@ -9,18 +9,8 @@ import torch
 
 from ppcore.experiments import utility
 from ppcore.experiments.nuisance import NUISANCES, disturb, disturb_mildly
-from ppcore.experiments.utility import (
-    CLEAN,
-    DIFFERENCE,
-    DISTURBED,
-    SHARES,
-    Arm,
-    Windows,
-    arms,
-    real_subset,
-    sources,
-    train_arm,
-)
+from ppcore.experiments.utility import (CLEAN, DIFFERENCE, DISTURBED, SHARES, Arm, Windows, arms, real_subset, sources,
+                                        train_arm)
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import write_image
 from ppcore.methods.segmenter import Segmenter, SegmenterSettings
