@@ -1,7 +1,7 @@
-"""What can one ask of the study? The command line of `./run_all.sh`.
+"""What can the study be told to do? The command line of `./run_all.sh`.
 
-Every import beyond the standard library stands inside a function: `--help` needs no environment, and no command waits
-for what it does not use.
+Imports beyond the standard library are inside functions: `--help` needs no environment, and no command loads what it
+does not use.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 
 DESCRIPTION = """\
 Run the study: slides -> patches -> coarse masks -> models -> tables and figures, for one or more cohorts.
-What is up to date is skipped; what was interrupted goes on where it stopped."""
+Whatever is up to date is skipped; an interrupted run resumes where it stopped."""
 
 EPILOG = """\
 commands:
@@ -20,12 +20,12 @@ commands:
   ./run_all.sh draw [--cohort NAME] [--profile P] [--port N] [--host 127.0.0.1]
                                           open a page to draw on; the cohort's trained models answer with fine masks
                                           and images
-  ./run_all.sh draw --reproduce DIR       make a drawing that was saved there again, and compare bit for bit
+  ./run_all.sh draw --reproduce DIR       reproduce the drawing saved there, and compare it bit for bit
   ./run_all.sh generate --to DIR [--count N] [--sketches DIR] [--variants N] [--seed N]
-                                          a paired data set (coarse, fine, image) by a cohort's trained models, from
-                                          the kinds of mask it holds, or from sketches
+                                          make a paired data set (coarse, fine, image) with a cohort's trained models,
+                                          from its kinds of mask or from sketches
   ./run_all.sh generate --to DIR --sketches DIR [--tone dark|light] [--canvas HEIGHTxWIDTH]
-                                          the same at any size, 4096x4096 say, filled by overlapping windows
+                                          the same at any size, such as 4096x4096, filled by overlapping windows
 
 examples:
   ./run_all.sh                                                   the demo, on the embedded cohort
@@ -36,7 +36,7 @@ examples:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line; returns the exit status: 0 all well, 1 a notebook failed, 2 nothing was started."""
+    """Run a command line; returns the exit status: 0 success, 1 a notebook failed, 2 nothing was started."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     arguments, passed_on = _split_at_dashes(arguments)
     options = _parser().parse_args(arguments)
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"run_all.sh: nothing was started.\n{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nrun_all.sh: interrupted; the same command goes on from here.", file=sys.stderr)
+        print("\nrun_all.sh: interrupted; run the same command to resume.", file=sys.stderr)
         return 130
 
 
@@ -77,44 +77,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("command", nargs="?", choices=("run", "test", "parameters", "draw", "generate"), default="run",
                         help="default: run")
     parser.add_argument("--profile", default="demo", choices=("smoke", "demo", "paper"),
-                        help="size of the run: seconds, minutes on two CPU cores (default), the paper's")
+                        help="size of the run: smoke for tests, demo for two CPU cores (default), paper for a GPU")
     parser.add_argument("--cohort", nargs="+", default=["PHANTOM"], metavar="NAME",
-                        help="PHANTOM (default), PHANTOM-IHC, PRAD, SKCM, LUSC (loaded from TCGA), NSCLC (the paper's "
-                             "counts for your own IHC slides), or any name for the images in --slides")
+                        help="PHANTOM (default), PHANTOM-IHC, PRAD, SKCM, LUSC (downloaded from TCGA), NSCLC (the "
+                             "paper's counts for your own IHC slides), or any name for the images in --slides")
     parser.add_argument("--slides", metavar="DIR", help="folder of slides or fields, with an optional subjects.csv")
-    parser.add_argument("--stain", choices=("he", "ihc"), help="of your own images; decides the air threshold")
+    parser.add_argument("--stain", choices=("he", "ihc"), help="stain of your own images; sets the air threshold")
     parser.add_argument("-p", dest="parameters", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
                         help="override parameters of the profile")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--from", dest="start", metavar="NN", help="run notebook NN and all later ones again")
-    which.add_argument("--only", metavar="NN", help="run just notebook NN again; 12 (variants), 13 and 14 "
-                                                            "(speed) run in no other way")
+    which.add_argument("--only", metavar="NN", help="run only notebook NN again; 12 (variants), 13 and 14 (speed) run "
+                                                    "only this way")
     which.add_argument("--force", action="store_true", help="run everything again")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N",
-                        help="CPU cores in use at once, or jobs with --executor (default: all)")
-    parser.add_argument("--dask", metavar="ADDRESS", help="cut slides on the workers of this dask scheduler, as in "
-                                                           "tcp://node1:8786; all have to share the folders")
-    parser.add_argument("--executor", metavar="NAME", help="a Snakemake executor plug-in, as in slurm")
+                        help="CPU cores to use at once, or jobs with --executor (default: all)")
+    parser.add_argument("--dask", metavar="ADDRESS", help="cut slides on the workers of this dask scheduler, such as "
+                                                           "tcp://node1:8786; all must see the same folders")
+    parser.add_argument("--executor", metavar="NAME", help="a Snakemake executor plug-in, such as slurm")
     parser.add_argument("--update-notebooks", action="store_true",
-                        help="keep this run's outputs in the notebooks (demo on PHANTOM only)")
-    page = parser.add_argument_group("of the drawing page")
+                        help="store this run's outputs in the notebooks (demo on PHANTOM only)")
+    page = parser.add_argument_group("options of draw")
     page.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860")
     page.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
                       help="default: 127.0.0.1, which only this machine reaches; 0.0.0.0 lets others in, with no "
                            "password")
-    page.add_argument("--reproduce", metavar="DIR", help="make a saved drawing again instead, and compare")
-    pairs = parser.add_argument_group("of generate")
-    pairs.add_argument("--to", metavar="DIR", help="folder of the new set; what an interrupted run left there goes on")
+    page.add_argument("--reproduce", metavar="DIR", help="reproduce a saved drawing instead, and compare")
+    pairs = parser.add_argument_group("options of generate")
+    pairs.add_argument("--to", metavar="DIR", help="folder of the new set; an interrupted set is resumed")
     pairs.add_argument("--count", type=int, default=100, metavar="N",
-                       help="outlines, as many of each kind (default: 100)")
-    pairs.add_argument("--sketches", metavar="DIR", help="take the drawings of this folder instead")
+                       help="number of outlines, equally many of each kind (default: 100)")
+    pairs.add_argument("--sketches", metavar="DIR", help="use the drawings in this folder instead")
     pairs.add_argument("--tone", choices=("auto", "dark", "light"), default="auto",
-                       help="which tone of a drawn picture is tissue; light, for masks that the study stored")
-    pairs.add_argument("--canvas", metavar="HEIGHTxWIDTH", help="stretch them to this size, px, instead of a patch's")
+                       help="which tone of a picture is tissue (default: auto); light for masks stored by the study")
+    pairs.add_argument("--canvas", metavar="HEIGHTxWIDTH", help="stretch them to this size in px, not to a patch's")
     pairs.add_argument("--variants", type=int, default=1, metavar="N",
-                       help="pairs of each outline, 1 to 8 (default: 1)")
-    pairs.add_argument("--seed", type=int, default=1, metavar="N", help="of the noise (default: 1)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run and why")
+                       help="pairs per outline, 1 to 8 (default: 1)")
+    pairs.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default: 1)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would run and why")
     return parser
 
 
@@ -131,7 +131,7 @@ def list_parameters(profile: str) -> int:
 
 
 def draw(options: argparse.Namespace) -> int:
-    """Open the drawing page, or make a saved drawing again; 1 where it comes out otherwise."""
+    """Open the drawing page, or reproduce a saved drawing; returns 1 if it differs."""
     from ppcore.study.errors import StudyError
 
     if len(options.cohort) > 1 or options.parameters:
@@ -143,13 +143,13 @@ def draw(options: argparse.Namespace) -> int:
     from ppcore.drawing.stored import reproduce
 
     otherwise = reproduce(options.reproduce)
-    print(f"{options.reproduce}: " + (f"came out otherwise: {', '.join(otherwise)}" if otherwise else
-                                      "made again, the same bit for bit"))
+    print(f"{options.reproduce}: " + (f"differs in {', '.join(otherwise)}" if otherwise else
+                                      "reproduced bit for bit"))
     return 1 if otherwise else 0
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Make a paired data set by the trained models of a cohort."""
+    """Make a paired data set with the trained models of a cohort."""
     from ppcore.drawing.answer import open_models
     from ppcore.drawing.pairs import canvas_size, from_kinds, from_sketches, generate_pairs
     from ppcore.study.errors import StudyError

@@ -1,8 +1,8 @@
-"""What do the models make of an outline of yours? For notebook 10, the page, and sets of pairs.
+"""What do the models make of your own outline? For notebook 10, the page, and sets of pairs.
 Imports figures, slides, methods, training, masks, networks, study.
 
     answer   sketch to fine mask to image     canvas   larger than a patch
-    page     the drawing page                 seams    do its windows show?
+    page     the drawing page                 seams    do the windows show?
     page_html  what the page shows            pairs    data sets of outline, mask and image
     stored   saved drawings                   settings its parameters
 """

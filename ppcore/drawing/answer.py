@@ -1,4 +1,4 @@
-"""What do the models make of a sketch? Fine masks, then images. See also `ppcore.drawing.stored` and `ppcore.drawing.page`."""
+"""What do the models make of a sketch? Fine masks, then images."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -21,15 +21,15 @@ from ppcore.training.method import Method
 from ppcore.training.model_card import load_model
 
 MOST_VARIANTS = 8
-_one_at_a_time = Lock()  # noise comes from torch's one random state, and two answers at once would share the cores
+_one_at_a_time = Lock()  # torch has one global random state, and two answers at once would share the cores
 
 
 @dataclass(frozen=True)
 class Models:
-    """The trained models of a cohort. made_with: what a stored drawing tells of them.
+    """The trained models of a cohort. made_with: what a stored drawing records about them.
 
-    fine: turns outlines into fine masks, OURS of `ppcore.methods.table`. image: turns these into images, OURS_IMAGE; None
-    where none is trained. height, width: of a patch, px.
+    fine: turns outlines into fine masks, OURS of `ppcore.methods.table`. image: turns these into images, OURS_IMAGE;
+    None if it is not trained. height, width: of a patch, px.
     """
 
     profile: str
@@ -53,9 +53,9 @@ class Drawing:
 
 
 def open_models(profile: str, cohort: str, precision: str = "auto", threads: int = 0) -> Models:
-    """Load the models that notebooks 04 and 06 trained. threads: of the CPU; 0: all, at most 8.
+    """Load the models that notebooks 04 and 06 trained. threads: CPU threads; 0: all, at most 8.
 
-    Raises `StudyError` where no pix2pix is trained or a model cannot be read, with the command that trains one.
+    Raises `StudyError` if pix2pix is not trained or a model cannot be read, with the command that trains it.
     """
     folder = data_folder(profile, cohort)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -70,14 +70,14 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
             loaded[task] = load_model(class_of(method), run, device, precision)
             hashes[name] = {"card": hash_file(run / "model.json"), "weights": hash_file(run / "generator.safetensors")}
         except FileNotFoundError:
-            raise StudyError(f"cohort {cohort} has no trained {name} in the profile {profile}: make it with\n"
+            raise StudyError(f"cohort {cohort} has no trained {name} in the profile {profile}: train it with\n"
                              f"  {training_command(profile, cohort)}") from None
         except Exception as error:  # a damaged file raises many kinds
-            raise StudyError(f"{run} cannot be read: {error}. Remove the folder, and train anew with\n"
+            raise StudyError(f"{run} cannot be read: {error}. Remove the folder and train again with\n"
                              f"  {training_command(profile, cohort)}") from error
     cut = next((folder / "coarse").glob("[!.]*.png"), None)
     if cut is None:
-        raise StudyError(f"{folder / 'coarse'} holds no coarse mask to tell the size of a patch: make them with\n"
+        raise StudyError(f"{folder / 'coarse'} holds no coarse mask, which gives the size of a patch: make them with\n"
                          f"  {training_command(profile, cohort)}")
     height, width = read_mask(cut).shape
     weight = next(loaded["fine"].networks[loaded["fine"].generators[0]].parameters())
@@ -94,10 +94,10 @@ def training_command(profile: str, cohort: str) -> str:
 
 
 def as_coarse(sketch: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A sketch (h, w) in [0, 1], tissue from .5 on, as coarse mask (height, width) in {0, 1}; stretched.
+    """A sketch (h, w) in [0, 1], tissue from .5 up, stretched to a coarse mask (height, width) in {0, 1}.
 
-    The drawing itself is the coarse input, not C of it (reading R10). Raises `StudyError` for another shape or other
-    values, and where no tissue is left: the models have seen no patch without any.
+    The drawing itself is the coarse input, without C (reading R10). Raises `StudyError` for other shapes or values, and
+    if no tissue is left: the models have never seen an empty patch.
     """
     if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() <= 1):
         raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, 1]: wanted one "
@@ -109,7 +109,7 @@ def as_coarse(sketch: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) -> Drawing:
-    """The fine masks of a sketch (h, w) in [0, 1]; a variant depends on the seed and its number alone.
+    """The fine masks of a sketch (h, w) in [0, 1]; a variant depends only on the seed and its number.
 
     Raises `StudyError` as `as_coarse` does, and for a seed or a number out of range.
     """
@@ -120,7 +120,7 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
-    """The drawing with the image of every fine mask; as it was where no model makes images."""
+    """The drawing with an image of every fine mask; unchanged if no image model is trained."""
     if models.image is None:
         return drawing
     images = [to_image(_generate(models, models.image, mask, own))
@@ -129,10 +129,10 @@ def draw_images(models: Models, drawing: Drawing) -> Drawing:
 
 
 def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0) -> Drawing:
-    """Variant number `variant`, from 0 on, of a sketch (H, W) in [0, 1] of any size, and its image, by windows.
+    """Variant number `variant`, from 0 up, of a sketch (H, W) in [0, 1] of any size, and its image, by windows.
 
-    The canvas keeps the sketch's size (`ppcore.drawing.canvas`). One variant a call, as it may be large. It depends on the seed
-    and its number alone, and is not what `draw_fine` makes of a sketch of a patch's size, whose noise has no place.
+    The canvas keeps the sketch's size (`ppcore.drawing.canvas`). One variant per call, as it may be large. It depends
+    only on the seed and its number. At a patch's size it differs from `draw_fine`, whose noise is not tied to a place.
     Raises `StudyError` as `draw_fine` does.
     """
     own = _seeds(seed, variant + 1)[-1]
@@ -152,6 +152,6 @@ def _seeds(seed: int, variants: int) -> list[int]:
 
 
 def _generate(models: Models, method: Method, mask: np.ndarray, seed: int) -> torch.Tensor:
-    with _one_at_a_time:  # for one picture, so that a long job lets the next stroke's mask in
-        torch.set_num_threads(models.made_with["threads"])  # another thread of the server may not have it yet
+    with _one_at_a_time:  # per picture, so that a long job does not block the next stroke's mask
+        torch.set_num_threads(models.made_with["threads"])  # a new thread of the server has not set it yet
         return method.generate(to_tensor(mask)[None], [seed])[0]

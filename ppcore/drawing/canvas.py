@@ -1,9 +1,9 @@
 """How does a generator fill a canvas larger than a patch? By overlapping windows of a patch's size, blended.
 
-Windows start every `window - overlap` px from the upper left corner; beyond the right and lower edge they see the
-canvas mirrored. The outputs, before any threshold, are averaged with weights that rise as a squared sine through the
-overlap and sum to 1. Noise belongs to a place of the canvas, so that overlapping windows see the same z. In memory are
-one band of windows and the 8-bit canvases alone.
+Windows start every `window - overlap` px from the upper left corner; beyond the right and lower edges the canvas is
+mirrored. The outputs, before any threshold, are averaged with weights that rise as a squared sine through the overlap
+and sum to 1. Noise is tied to places of the canvas, so overlapping windows see the same z. Only one band of windows and
+the 8-bit canvases are in memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from ppcore.study.seeds import mix, rng_of
 from ppcore.training.method import Method
 
 AIR, GLASS = (-1.0,), (1.0, 1.0, 1.0)  # what a window without tissue becomes: air in a mask, white in an image
-BLOCK = 8  # cells a side of the noise that one seed draws
+BLOCK = 8  # cells per side of a block of noise drawn from one seed
 
 
 def fill_mask(method: Method, coarse: np.ndarray, window: tuple[int, int], seed: int, overlap: int | None = None,
@@ -29,12 +29,12 @@ def fill_mask(method: Method, coarse: np.ndarray, window: tuple[int, int], seed:
     """Fine mask (H, W) uint8 in {0, 1} that a trained `method` makes of a coarse one (H, W) in {0, 1}, of any size.
 
     window: (h, w) of a patch, px. overlap: of neighbouring windows, px, from 0 (tiles side by side) to half the shorter
-    side of a window, the default. Noise depends on the seed and the place; with `tied` False on the window instead. The
+    side of a window, the default. tied: noise depends on the seed and the place; False: on the seed and the window. The
     same arguments give the same bytes. A canvas of one window is what `method.generate` makes of it with that noise.
 
-    A window without any tissue becomes air without asking the model, which was shown no such patch (reading R4); one
-    without air is asked like any other. Raises `ValueError` for another shape or other values, for an overlap out of
-    range, and for one that puts windows between the cells of the noise (of the U-Net, 2**(levels - 1) px).
+    A window without tissue becomes air without running the model, which never saw such a patch (reading R4); a window
+    without air is treated like any other. Raises `ValueError` for other shapes or values, for an overlap out of range,
+    and for one that puts windows between the cells of the noise (2**(levels - 1) px for the U-Net).
     """
     filled = np.empty(coarse.shape, np.uint8)
     for top, band in bands(method, coarse, window, seed, overlap, tied, AIR):
@@ -46,10 +46,9 @@ def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overla
                seed: int = 0) -> np.ndarray:
     """Image (H, W, 3) uint8 that a trained `method` makes of a fine mask (H, W) in {0, 1}; otherwise as `fill_mask`.
 
-    A window without any tissue becomes white: the instance norm of a constant is 0, and the answer would be the gray of
-    the last bias.
-    One with little of it is asked, and its ground may come out grayer than its neighbours', for the same reason: the
-    blend turns that into a slow change, and does not remove it.
+    A window without tissue becomes white: the instance norm of a constant is 0, so the model would return the gray of
+    its last bias. For the same reason, the background of a window with little tissue may come out grayer than its
+    neighbours': blending makes that change gradual, but does not remove it.
     """
     filled = np.empty((*fine.shape, 3), np.uint8)
     for top, band in bands(method, fine, window, seed, overlap, True, GLASS):
@@ -117,16 +116,16 @@ def draw_window(method: Method, mask: np.ndarray, window: tuple[int, int], top: 
 
 
 def mirrored(start: int, size: int, length: int) -> np.ndarray:
-    """Indices (size,) from `start` on into an axis of `length`, which is mirrored at its end, again and again."""
+    """Indices (size,) from `start` on into an axis of `length` that is mirrored at its ends repeatedly."""
     around = np.arange(start, start + size) % (2 * length)
     return np.minimum(around, 2 * length - 1 - around)
 
 
 def noise_at(wanted: Sequence[Noise], window: tuple[int, int], top: int, left: int, seed: int) -> list[Tensor]:
-    """The noise of the window (h, w) at (top, left), as overlapping windows share it; a vector has no place.
+    """The noise of the window (h, w) at (top, left), which overlapping windows share; a vector is the same everywhere.
 
-    wanted: as the generator asks for it (`ppcore.methods.sampling.noise_of`). Raises `ValueError` at a place that does not
-    lie on the cells of a map.
+    wanted: what the generator needs (`ppcore.methods.sampling.noise_of`). Raises `ValueError` for a place that is not
+    aligned with the cells of a map.
     """
     z = []
     for number, noise in enumerate(wanted):
@@ -147,9 +146,9 @@ def noise_at(wanted: Sequence[Noise], window: tuple[int, int], top: int, left: i
 
 def noise_field(kind: str, seed: int, number: int, channels: int, top: int, left: int, height: int,
                 width: int) -> np.ndarray:
-    """A part (channels, height, width) of an endless field of noise, `kind` as in `Noise`; places in cells.
+    """A part (channels, height, width) of an endless field of noise, `kind` as in `Noise`; positions in cells.
 
-    Every block of BLOCK x BLOCK cells has a seed of its own, so that a cell is the same in whichever part it is seen.
+    Every block of BLOCK x BLOCK cells has its own seed, so a cell is the same in every part that contains it.
     """
     def block(row: int, column: int) -> np.ndarray:
         rng, shape = rng_of(seed, number, row, column), (channels, BLOCK, BLOCK)

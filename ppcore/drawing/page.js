@@ -1,8 +1,8 @@
-// The surface that is drawn on: a mask of props.rows x props.columns px, shown at any width.
+// The drawing surface: a mask of props.rows x props.columns px, shown at any width.
 //
-// The mask is an array of our own, and the canvas only shows it: brush and strokes are in px of the mask, however large
-// the window shows them. A pixel is drawn where its centre lies within half a brush of the pen's way. Python gets and
-// gives the mask as props.value: its bits, row by row, in base64. Run by gr.HTML with element, props, trigger, watch.
+// The mask is an array of its own, and the canvas only shows it: brush and strokes are in px of the mask at any display
+// size. A pixel is drawn if its centre lies within half a brush of the pen's path. Python exchanges the mask as
+// props.value: its bits, row by row, in base64. Run by gr.HTML with element, props, trigger, watch.
 
 const H = props.rows, W = props.columns;
 const AIR = 0xffffffff, TISSUE = 0xff562b3d;  // as ppcore.figures.style draws a mask; bytes are alpha, blue, green, red
@@ -34,7 +34,7 @@ function show(left, top, right, bottom) {
   context.putImageData(picture, 0, 0, left, top, right - left, bottom - top);
 }
 
-// every pixel whose centre is at most half a brush from the way between two places
+// every pixel whose centre is at most half a brush from the line between two points
 function stroke([x0, y0], [x1, y1]) {
   const radius = Math.max(size.value / 2, 0.71), dx = x1 - x0, dy = y1 - y0, length = dx * dx + dy * dy;
   const first = (a, b) => Math.max(0, Math.floor(Math.min(a, b) - radius));
@@ -56,7 +56,7 @@ function remember(text) {
   if (past.length > UNDOS) past.shift();
 }
 
-// tell what is drawn now; Python only if it does not know yet
+// report the current mask; to Python only if it does not have it yet
 function tell(python) {
   let tissue = 0;
   for (let i = 0; i < mask.length; i++) tissue += mask[i];
@@ -69,7 +69,7 @@ function tell(python) {
   trigger("input");
 }
 
-// images wait for it: they take longer than masks, and would keep the next stroke's mask waiting
+// images wait for this: they take longer than masks, and would delay the next stroke's mask
 window.surfaceAtRest = async () => {
   while (pen !== null || performance.now() - moved < REST) await new Promise((done) => setTimeout(done, 50));
 };
@@ -92,7 +92,7 @@ function moveRing(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (pen !== null || event.button > 0 && event.button !== 5) return;  // one pen at a time; 5: a pen's other end
+  if (pen !== null || event.button > 0 && event.button !== 5) return;  // one pen at a time; 5: a pen's eraser
   event.preventDefault();
   canvas.setPointerCapture(event.pointerId);
   pen = event.pointerId, at = place(event);
@@ -137,7 +137,7 @@ window.addEventListener("keydown", (event) => {
       && (event.target === size || !/^(INPUT|TEXTAREA)$/.test(event.target.tagName))) undo();
 });
 size.addEventListener("input", () => { find("width").textContent = size.value + " mask px"; });
-watch("value", () => {  // an example or an upload: a step like any other, and Python knows it
+watch("value", () => {  // an example or an upload: a step like any other, which Python already has
   if (!props.value || props.value === last) return;
   remember(last);
   unpack(props.value);

@@ -1,7 +1,7 @@
-"""What does one see of the study's models? A page to draw on: a sketch by hand -> fine masks -> images.
+"""How does one try the study's models? On a page to draw on: a sketch by hand -> fine masks -> images.
 
-page.html and page.js are the surface that is drawn on, page.css is the look, and `ppcore.drawing.page_html` shows what
-came. `ppcore.drawing.answer` answers. All is served from here: it works offline.
+page.html and page.js are the drawing surface, page.css is the look, `ppcore.drawing.page_html` shows the answers, and
+`ppcore.drawing.answer` computes them. Everything is served from here, so the page works offline.
 """
 
 import html
@@ -30,7 +30,7 @@ from ppcore.study.errors import StudyError
 from ppcore.study.runs import data_folder
 
 EXAMPLES = 8
-BRUSH = 24  # px of the mask, to begin with
+BRUSH = 24  # px of the mask, at the start
 PLAIN = {"apply_default_css": False}
 CHOOSE = ('element.addEventListener("click", (event) => { const button = event.target.closest("button"); '
           'if (button) trigger("click", {number: Number(button.dataset.number)}); });')
@@ -41,7 +41,7 @@ def _beside(suffix: str) -> str:
 
 
 def _typical(folder: Path) -> list[Path]:
-    """Coarse masks of the best examples of each kind (notebook 03); without kinds, some from all over the cohort."""
+    """Coarse masks of the best examples of each kind (notebook 03); without kinds, evenly spaced ones."""
     coarse, kinds = sorted((folder / "coarse").glob("[!.]*.png")), folder / "clusters" / "index.csv"
     if kinds.exists():
         best = pd.read_csv(kinds, dtype={"patch": str}).sort_values(["rank", "cluster"])["patch"].head(EXAMPLES)
@@ -55,9 +55,9 @@ def _free_name(folder: Path, stem: str) -> str:
 
 @dataclass(frozen=True)
 class Desk:
-    """What happens at each press: a cohort's models, and the folders that drawings and sets are saved in.
+    """Handlers of the page's controls: a cohort's models, and the folders that drawings and sets are saved in.
 
-    examples: coarse masks (H, W) in {0, 1} to start from. Whatever a person does wrong is said on the page.
+    examples: coarse masks (H, W) in {0, 1} to start from. Errors of the user are shown on the page.
     """
 
     models: Models
@@ -66,7 +66,7 @@ class Desk:
     sets: Path
 
     def answer(self, text: str, seed: float, variants: float) -> tuple[str, Drawing | None]:
-        """Fine masks of what the surface sent; images are still to come."""
+        """Fine masks of the sketch that the surface sent; images follow."""
         try:
             sketch = unpack(text, self.models.height, self.models.width)
             drawing = draw_fine(self.models, sketch, int(seed or 0), int(variants))
@@ -82,11 +82,11 @@ class Desk:
         return show_answers(drawing, False), drawing
 
     def start_from(self, event: gr.EventData) -> str:
-        """The example that was clicked, as the surface takes it."""
+        """The example that was clicked, in the surface's format."""
         return pack(self.examples[event.number])
 
     def upload(self, path: str) -> str | dict:
-        """A picture or a Labelme file, as the surface takes it."""
+        """A picture or a Labelme file, in the surface's format."""
         try:
             mask, remark = read_sketch(path, self.models.height, self.models.width)
         except StudyError as error:
@@ -96,7 +96,7 @@ class Desk:
         return pack(mask)
 
     def store(self, drawing: Drawing | None, name: str) -> tuple[str, str]:
-        """Save a drawing with its images. Returns words, and the name to propose next."""
+        """Save a drawing with its images. Returns a message and the name to suggest next."""
         if drawing is None:
             return note("There is nothing to save yet: draw first."), name
         try:
@@ -104,22 +104,22 @@ class Desk:
             folder = save(self.models, drawing, name.strip())
         except StudyError as error:
             return note(str(error)), name
-        words = f"Saved in {folder}\nTo make it again and compare: ./run_all.sh draw --reproduce {folder}"
+        words = f"Saved in {folder}\nTo reproduce and compare it: ./run_all.sh draw --reproduce {folder}"
         return note(words), _free_name(self.drawings, "drawing")
 
     def make_set(self, name: str, variants: float, seed: float) -> Iterator[str]:
-        """Make a data set of all saved drawings. Yields words: how far it is, and at the end where it lies."""
+        """Make a data set of all saved drawings. Yields messages: its progress, then where it is stored."""
         models, started = self.models, time.monotonic()
         try:
             target = named_folder(models, "sets", name.strip())
             saved = {path.parent.name for path in self.drawings.glob("[!.]*/sketch.png")}
             if not saved:
-                raise StudyError("No drawing is saved yet: save one, or several, first.")
+                raise StudyError("No drawing is saved yet: save at least one first.")
             outlines = from_sketches(models, self.drawings)
             yield note(f"0 of {len(outlines)} drawings")
             for done, rows in enumerate(growing_rows(models, outlines, target, int(seed or 0), int(variants)), start=1):
                 rate = len(rows) / (time.monotonic() - started)
-                yield note(f"{done} of {len(outlines)} drawings, {len(rows)} pairs, {rate:.2g} pairs a second")
+                yield note(f"{done} of {len(outlines)} drawings, {len(rows)} pairs, {rate:.2g} pairs per second")
         except StudyError as error:
             yield note(str(error))
             return
@@ -128,12 +128,12 @@ class Desk:
                    "--sketches", str(self.drawings), "--to", str(target), "--variants", str(int(variants)),
                    "--seed", str(int(seed or 0))]
         yield note(f"{len(rows)} pairs of {len(outlines)} drawings in {target}\n"
-                   f"The same by a command: {shlex.join(command)}"
-                   + (f"\nLeft out, as all tissue or not readable: {', '.join(left_out)}" if left_out else ""))
+                   f"The same on the command line: {shlex.join(command)}"
+                   + (f"\nLeft out, as all tissue or unreadable: {', '.join(left_out)}" if left_out else ""))
 
 
 def build(models: Models) -> gr.Blocks:
-    """The page for the models of a cohort: what stands on it, and what each press asks of the desk."""
+    """The page for a cohort's models: its layout, and the handler of each control."""
     folder = data_folder(models.profile, models.cohort)
     desk = Desk(models, [read_mask(path) for path in _typical(folder)], folder / "drawings", folder / "sets")
     with gr.Blocks(title="PriorPath: draw tissue", analytics_enabled=False, delete_cache=(3600, 86400),
@@ -144,11 +144,11 @@ def build(models: Models) -> gr.Blocks:
             with gr.Column(min_width=340, elem_classes="drawn"):
                 surface, seed, variants, again, given, chosen = _drawing_side(desk)
             with gr.Column(min_width=340):
-                shown = gr.HTML(note("Let go of the pen, and the answer comes here."), elem_id="shown", **PLAIN)
+                shown = gr.HTML(note("Lift the pen, and the answer appears here."), elem_id="shown", **PLAIN)
                 outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
                 name, keep, stored, set_name, make, made_set, each = _saving_side(desk)
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        # answers come one after another, in the order asked; a set is made beside them
+        # answers are made one at a time, in the order asked; a set is made in parallel
         made = {"outputs": [shown, kept], "concurrency_id": "models", **quiet}
         asked = {"inputs": [surface, seed, variants], **made}
         changes = [surface.input, again.click, seed.change, variants.change]
@@ -163,7 +163,7 @@ def build(models: Models) -> gr.Blocks:
 
 
 def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
-    """The surface, seed, variants, the buttons to answer and to upload, and the examples."""
+    """The surface, seed, variants, the answer and upload buttons, and the examples."""
     height, width = desk.models.height, desk.models.width
     surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=height, width=width),
                       js_on_load=_beside(".js"), rows=height, columns=width, elem_classes="surface", **PLAIN)
@@ -180,7 +180,7 @@ def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
 
 
 def _saving_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
-    """Name, button and what is said, of a drawing to save; then the same of a data set, and its pairs a drawing."""
+    """Name, button and message for saving a drawing; the same for a data set, and its pairs per drawing."""
     with gr.Row():
         name = gr.Textbox(lambda: _free_name(desk.drawings, "drawing"), show_label=False, max_length=80, min_width=160,
                           container=False, placeholder="name of the drawing")
@@ -197,42 +197,42 @@ def _saving_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
 
 
 def serve(profile: str, cohort: str, host: str, port: int) -> int:
-    """Open the page and stay until it is interrupted. Raises `StudyError` before anything is served."""
+    """Serve the page until interrupted. Raises `StudyError` before anything is served."""
     models = open_models(profile, cohort)
     try:
         socket.create_server((host, port)).close()
     except (OSError, OverflowError) as error:
         raise StudyError(f"--host {host} --port {port} cannot be opened ({error}): take another port") from None
-    print(f"cohort {cohort}, profile {profile}: draw at http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"cohort {cohort}, profile {profile}: draw at http://{host}:{port} (Ctrl-C stops it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        print("Whoever reaches this address can draw and save: there is no password.", flush=True)
+        print("Anyone who can reach this address can draw and save: there is no password.", flush=True)
     _launch(models, host, port, inbrowser=bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")))
     return 0
 
 
 def show_inline(models: Models, height: int = 1000) -> gr.Blocks:
-    """Open the page in the output of a notebook's cell; it is served until the kernel ends. height: px of the output.
+    """Open the page in the output of a notebook cell; it is served until the kernel ends. height: of the output, px.
 
-    At a free port of 127.0.0.1, in `local_url` of what is returned. Another call takes the place of the one before.
-    Where nobody sits at the notebook, as under papermill, it is served and not shown: a frame of it would outlast it.
+    It uses a free port of 127.0.0.1, given by `local_url` of the result. Another call replaces the previous page.
+    In an unattended run, as under papermill, it is served but not shown: the stored frame would outlive the page.
     """
     gr.close_all()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     page = _launch(models, "127.0.0.1", port, prevent_thread_lock=True)
     kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is not None and kernel.get_parent("shell")["content"].get("allow_stdin"):  # somebody could be asked
+    if kernel is not None and kernel.get_parent("shell")["content"].get("allow_stdin"):  # a user is present
         print(f"Also at {page.local_url}, until the kernel ends.")
         display(IFrame(page.local_url, "100%", height))
     else:
-        print("The page is not shown here, since nobody sits at this notebook.")
+        print("The page is not shown here, as this notebook runs unattended.")
     return page
 
 
 def _launch(models: Models, host: str, port: int, **how) -> gr.Blocks:
-    draw_fine(models, np.ones((models.height, models.width)), 0)  # the first answer of a network is a slow one
+    draw_fine(models, np.ones((models.height, models.width)), 0)  # a network's first answer is slow
     mine = [os.environ.get("no_proxy"), os.environ.get("NO_PROXY"), host]
-    os.environ["no_proxy"] = ",".join(filter(None, mine))  # a proxy does not know this machine's own addresses
+    os.environ["no_proxy"] = ",".join(filter(None, mine))  # a proxy cannot reach this machine's own addresses
     page = build(models)
     page.queue(default_concurrency_limit=1)
     page.launch(server_name=host, server_port=port, inline=False, share=False, quiet=True, footer_links=[],

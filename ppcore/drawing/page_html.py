@@ -1,4 +1,4 @@
-"""How does the drawing page show things? Masks on their way, answers, examples and words as HTML."""
+"""How does the drawing page show things? Masks in transit, answers, examples and messages as HTML."""
 
 import base64
 import html
@@ -12,23 +12,23 @@ from ppcore.study.errors import StudyError
 
 
 def pack(mask: np.ndarray) -> str:
-    """Mask (H, W) in {0, 1} as the surface takes it: its bits in base64."""
+    """Mask (H, W) in {0, 1} in the surface's format: its bits in base64."""
     return base64.b64encode(np.packbits(mask)).decode()
 
 
 def unpack(text: str | None, height: int, width: int) -> np.ndarray:
-    """Mask (height, width) uint8 in {0, 1} that the surface sent; all air before anything was drawn."""
+    """Mask (height, width) uint8 in {0, 1} that the surface sent; all air if nothing was drawn."""
     if not text:
         return np.zeros((height, width), np.uint8)
     try:
         bits = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
         return np.unpackbits(bits).reshape(height, width)
     except ValueError:
-        raise StudyError(f"what came is no mask of {height} x {width} px: reload the page") from None
+        raise StudyError(f"the page sent no mask of {height} x {width} px: reload it") from None
 
 
 def show_answers(drawing: Drawing, waiting: bool) -> str:
-    """The answers as HTML, the coarse outline over each. waiting: images are still to come."""
+    """The answers as HTML, with the coarse outline over each. waiting: images will follow."""
     height, width = drawing.coarse.shape
     lines = cv2.findContours(drawing.coarse, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
     path = "".join("M" + "L".join(f"{x + 0.5:g} {y + 0.5:g}" for x, y in line[:, 0].tolist()) + "Z" for line in lines)
@@ -42,7 +42,7 @@ def show_answers(drawing: Drawing, waiting: bool) -> str:
                   f'{drawing.coarse.mean():.1%}</figcaption></figure>')
         if drawing.images or waiting:
             image = (_picture(drawing.images[n], ".jpeg", "image") if drawing.images
-                     else '<div class="waiting">image to come</div>')
+                     else '<div class="waiting">making the image</div>')
             shown += f"{frame}{image}{over}Image {n + 1}</figcaption></figure>"
     return f'<div class="answers{" several" * (len(drawing.fine) > 1)}">{shown}</div>'
 
@@ -54,7 +54,7 @@ def _picture(rgb: np.ndarray, suffix: str, what: str) -> str:
 
 
 def note(words: str) -> str:
-    """Words in a frame."""
+    """A message in a frame."""
     return f'<div class="note">{html.escape(words)}</div>'
 
 
@@ -66,10 +66,10 @@ def show_examples(masks: list[np.ndarray], cohort: str) -> str:
 
 
 def who_answers(models: Models) -> str:
-    """A line of Markdown on the models."""
+    """A line of Markdown about the models."""
     made = models.made_with
     cards = ", ".join(f"{name} (card {hashes['card']})" for name, hashes in made["models"].items())
-    missing = "" if models.image else (" · no image: no pix2pixHD is trained, "
-                                           f"`{training_command(models.profile, models.cohort)}` makes one")
+    missing = "" if models.image else (" · no images: pix2pixHD is not trained, "
+                                           f"`{training_command(models.profile, models.cohort)}` trains it")
     return (f"Cohort **{models.cohort}**, profile {models.profile}, {models.height} x {models.width} px · "
             f"answered by {cards} · commit {made['commit']}, {made['device']}, {made['precision']}{missing}")

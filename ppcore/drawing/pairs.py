@@ -1,10 +1,10 @@
-"""How is a paired data set made by trained models, from sketches or from the kinds of mask a cohort holds?
+"""How do trained models make a paired data set, from sketches or from a cohort's kinds of mask?
 
     <folder>/coarse/<pair>.png    the outline that was asked for, 1 bit, white = tissue
     <folder>/fine/<pair>.png      the fine mask that pix2pix made of it
-    <folder>/rgb/<pair>.webp      its image by pix2pixHD, lossless; where one is trained
+    <folder>/rgb/<pair>.webp      its image by pix2pixHD, lossless; if that is trained
     <folder>/made_with.json       models, cohort, commit, seed
-    <folder>/index.csv            one line a pair, columns as INDEX; written last: without it the set is not whole
+    <folder>/index.csv            one line per pair, columns INDEX; written last: without it the set is incomplete
 """
 
 import json
@@ -30,12 +30,12 @@ from ppcore.study.runs import data_folder
 from ppcore.study.seeds import mix
 
 INDEX = ("pair", "outline", "kind", "variant", "seed", "asked", "obtained", "coarse_hash", "fine_hash", "rgb_hash")
-LARGEST_SIDE = 16383  # px, of a WebP image
+LARGEST_SIDE = 16383  # px, the limit of WebP
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What is asked for: mask (H, W) in {0, 1}, of a patch's size or a canvas; kind: of notebook 03, 0 for a sketch."""
+    """What is asked for: mask (H, W) in {0, 1}, a patch or a canvas; kind: from notebook 03, 0 for a sketch."""
 
     name: str
     mask: np.ndarray
@@ -46,38 +46,38 @@ def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto",
                   canvas: tuple[int, int] | None = None) -> list[Outline]:
     """The drawings of a folder (`ppcore.masks.sketches.load_sketches`), stretched to a patch, or to a `canvas` (H, W).
 
-    Raises `StudyError` where there is none.
+    Raises `StudyError` if there are none.
     """
     height, width = canvas or (models.height, models.width)
     found = [Outline(name, mask) for name, mask, _ in load_sketches(folder, height, width, tissue)]
     if not found:
-        raise StudyError(f"{folder} holds no drawing that can be used: wanted pictures, Labelme files or saved drawings")
+        raise StudyError(f"{folder} holds no usable drawing: wanted pictures, Labelme files or saved drawings")
     return found
 
 
 def canvas_size(text: str, sketches: str | None) -> tuple[int, int]:
-    """Height and width in px of a canvas named as HEIGHTxWIDTH, for the drawings of the folder `sketches`.
+    """Height and width in px of a canvas given as HEIGHTxWIDTH, for the drawings of the folder `sketches`.
 
-    Raises `StudyError` for another form, a size that cannot be stored, and where no drawings are named.
+    Raises `StudyError` for other text, for a size that cannot be stored, and if no drawings are given.
     """
     sides = re.fullmatch(r"(\d+)x(\d+)", text)
     height, width = map(int, sides.groups()) if sides else (0, 0)
     if not sketches or not 0 < height * width <= LARGEST_PX or max(height, width) > LARGEST_SIDE:
         raise StudyError(f"--canvas {text}: wanted HEIGHTxWIDTH, as in 4096x4096, with --sketches DIR; at most "
-                         f"{LARGEST_PX / 1e6:.0f} million px, and {LARGEST_SIDE} a side")
+                         f"{LARGEST_PX / 1e6:.0f} million px, and {LARGEST_SIDE} per side")
     return height, width
 
 
 def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
-    """`count` outlines, as many of each kind (to one), so that the set covers what masks there are, not how frequent.
+    """`count` outlines, equally many of each kind (to within one), so that the set covers rare kinds, too.
 
-    Coarse masks of training patches, the most typical first and subject by subject; when all of a cohort's are used,
-    variations of them (reading R13). Raises `StudyError` where notebook 03 has not been run.
+    Coarse masks of training patches, the most typical first, alternating between subjects; when all are used,
+    variations of them (reading R13). Raises `StudyError` if notebook 03 has not been run.
     """
     folder = data_folder(models.profile, models.cohort)
     kinds = folder / "clusters" / "index.csv"
     if not kinds.exists():
-        raise StudyError(f"{kinds} is not there: run notebook 03 first (./run_all.sh --profile {models.profile} "
+        raise StudyError(f"{kinds} is missing: run notebook 03 first (./run_all.sh --profile {models.profile} "
                          f"--cohort {models.cohort} --only 03)")
     table = pd.read_csv(kinds, dtype={"patch": str}).merge(load_index(folder / "patches")[["patch", "subject"]])
     of_kind = {kind: spread_exemplars(group, len(group)) for kind, group in table.groupby("cluster")}
@@ -96,11 +96,10 @@ def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, 
                    anew: bool = False) -> pd.DataFrame:
     """Store `variants` pairs of each outline as <name>_<variant>; returns the index.
 
-    An outline of another size than a patch is a canvas that windows fill (`ppcore.drawing.answer.draw_canvas`). A pair depends
-    on its outline, the seed and the models alone, not on the others. What an interrupted call has stored is kept and
-    not made again, unless its outline is another now. Raises `StudyError` for a folder with anything that these models
-    and this seed did not make, which `anew` removes instead, and where no outline has tissue; single empty ones are
-    warned of and left out.
+    An outline that is not of a patch's size is filled by windows (`ppcore.drawing.answer.draw_canvas`). A pair depends
+    only on its outline, the seed and the models. Pairs stored by an interrupted call are kept, unless their outline has
+    changed. Raises `StudyError` for a folder that holds anything made with other models or another seed (`anew` removes
+    it instead), and if no outline has tissue. Single empty outlines are left out with a warning.
     """
     rows = []
     for rows in tqdm(growing_rows(models, outlines, folder, seed, variants, anew), total=len(outlines),
@@ -118,11 +117,11 @@ def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, se
     record = folder / "made_with.json"
     if folder.exists() and any(folder.iterdir()) and (not record.exists() or record.read_text() != made_with):
         if not anew:
-            raise StudyError(f"{folder} holds what another seed, number of variants, commit or other models made, or "
-                             "pairs of another size: give another folder")
+            raise StudyError(f"{folder} holds pairs of other models, or of another seed, number of variants, commit or "
+                             "size: give another folder")
         shutil.rmtree(folder)
     write_text(record, made_with)
-    (folder / "index.csv").unlink(missing_ok=True)  # of fewer outlines, before
+    (folder / "index.csv").unlink(missing_ok=True)  # an old one, of fewer outlines
     rows = []
     for outline in outlines:
         own, names = _own_seed(seed, outline.name), [f"{outline.name}_{variant}" for variant in range(variants)]
@@ -132,16 +131,18 @@ def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, se
             warn(f"{outline.name} is left out: {error}")
             paths = []
         for variant, (name, (coarse, fine, rgb)) in enumerate(zip(names, paths)):
-            rows.append((name, outline.name, outline.kind, variant, own, read_mask(coarse).mean(), read_mask(fine).mean(),
-                         hash_file(coarse), hash_file(fine), hash_file(rgb) if models.image else ""))
+            rows.append((name, outline.name, outline.kind, variant, own, read_mask(coarse).mean(),
+                         read_mask(fine).mean(), hash_file(coarse), hash_file(fine),
+                         hash_file(rgb) if models.image else ""))
         yield rows
     if not rows:
         raise StudyError(f"none of the {len(outlines)} outlines has tissue: nothing was made")
     write_text(folder / "index.csv", pd.DataFrame(rows, columns=INDEX).to_csv(index=False, float_format="%.6f"))
 
 
-def _stored(models: Models, outline: Outline, folder: Path, seed: int, names: list[str]) -> list[tuple[Path, Path, Path]]:
-    """Paths of the three files of each name, which are made where one is missing or was made of another outline."""
+def _stored(models: Models, outline: Outline, folder: Path, seed: int,
+            names: list[str]) -> list[tuple[Path, Path, Path]]:
+    """Paths of the three files of each name; makes those that are missing or belong to another outline."""
     paths = [(folder / "coarse" / f"{name}.png", folder / "fine" / f"{name}.png", folder / "rgb" / f"{name}.webp")
              for name in names]
     asked = as_coarse(outline.mask, *outline.mask.shape)
@@ -165,4 +166,4 @@ def _store(drawing: Drawing, paths: list[tuple[Path, Path, Path]]) -> None:
 
 
 def _own_seed(seed: int, name: str) -> int:
-    return mix(seed, name) >> 1  # 31 bits, the most that the drawing page takes
+    return mix(seed, name) >> 1  # 31 bits, the most that the drawing page accepts

@@ -1,4 +1,4 @@
-"""Do seams show where the windows of a filled canvas end? And how far do overlapping windows disagree?"""
+"""Do seams show where the windows of a filled canvas end? And how much do overlapping windows disagree?"""
 
 import math
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from ppcore.training.method import Method
 
 @dataclass(frozen=True)
 class Seams:
-    """Change across seam lines: its mean, as a ratio to that across lines beside them, and that ratio without seams.
+    """Change across seam lines: jump, its mean; ratio, that over the change across lines beside them.
 
-    low, high: 95 % of the ratio where there are no seams; p: two-sided. count: of the lines compared.
+    low, high: 95 % range of the ratio without seams; p: two-sided; count: number of lines compared.
     """
 
     jump: float
@@ -35,10 +35,10 @@ def seam_ratio(field: np.ndarray, rows: Iterable[int], columns: Iterable[int], r
     field: (H, W), a mask in {0, 1} or a network's output. rows, columns: lines; r lies between rows r - 1 and r. The
     change across a line is the mean of |difference| over its pixel pairs: in a mask, the share of pairs that differ.
 
-    Beside a line are those up to `reach` px away, at multiples of `period` px: up-convolutions leave a texture of some
-    period inside a window, too, and only lines of one phase see the same of it. Lines that are seams themselves or lie
-    outside are not taken. Without seams, which line of such a group is called the seam is arbitrary: drawing it anew
-    `permutations` times gives `low`, `high` and `p`. Raises `ValueError` where no line has one beside it.
+    A seam is compared with lines up to `reach` px away, at multiples of `period` px: up-convolutions leave a periodic
+    texture inside windows, too, and only lines of the same phase see the same part of it. Other seams and lines outside
+    are skipped. Without seams, any line of such a group could be called the seam: drawing it at random `permutations`
+    times gives `low`, `high` and `p`. Raises `ValueError` if no seam has a line beside it.
     """
     groups = []
     for axis, lines in enumerate((sorted(set(rows)), sorted(set(columns)))):
@@ -52,18 +52,19 @@ def seam_ratio(field: np.ndarray, rows: Iterable[int], columns: Iterable[int], r
         raise ValueError(f"no seam inside {field.shape} px has a line beside it within {reach} px, at multiples of "
                          f"{period} px: take a larger canvas or a longer reach")
     rng = np.random.default_rng(seed)
-    chosen = [np.append(0, rng.integers(len(group), size=permutations)) for group in groups]  # first, as it is
+    chosen = [np.append(0, rng.integers(len(group), size=permutations)) for group in groups]  # first: as observed
     across = np.mean([group[which] for group, which in zip(groups, chosen)], axis=0)
     beside = np.mean([(group.sum() - group[which]) / (len(group) - 1) for group, which in zip(groups, chosen)], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratios = np.where(across == beside, 1.0, across / beside)
     tail = min((ratios >= ratios[0]).mean(), (ratios <= ratios[0]).mean())
-    return Seams(float(across[0]), float(ratios[0]), *map(float, np.quantile(ratios[1:], (0.025, 0.975), method="nearest")),
+    return Seams(float(across[0]), float(ratios[0]),
+                 *map(float, np.quantile(ratios[1:], (0.025, 0.975), method="nearest")),
                  min(1.0, 2 * float(tail)), len(groups))
 
 
 def change_across(field: np.ndarray, axis: int) -> np.ndarray:
-    """Mean |difference| across each line of an axis, (length,); the first, where nothing lies before it, is nan."""
+    """Mean |difference| across each line of an axis, (length,); the first is nan."""
     field = field.T if axis else field
     pairs = zip(field, field[1:])
     return np.array([np.nan, *(np.abs(after - before.astype(np.float32)).mean() for before, after in pairs)])
@@ -77,9 +78,9 @@ def window_edges(shape: tuple[int, int], window: tuple[int, int], overlap: int) 
 
 def disagreement(method: Method, coarse: np.ndarray, window: tuple[int, int], seed: int, overlap: int,
                  tied: bool) -> float:
-    """Share of px in which neighbouring windows give another mask where they overlap; mean over the pairs with tissue.
+    """Share of overlapping px in which the masks of neighbouring windows differ; mean over pairs with tissue.
 
-    coarse: (H, W) in {0, 1}. Otherwise as `ppcore.drawing.canvas.fill_mask`. nan where no two windows overlap.
+    coarse: (H, W) in {0, 1}. Otherwise as `ppcore.drawing.canvas.fill_mask`. nan if no two windows overlap.
     """
     tops, lefts = (starts(length, size, overlap) for length, size in zip(coarse.shape, window))
     above, differ = {}, []
@@ -96,13 +97,12 @@ def disagreement(method: Method, coarse: np.ndarray, window: tuple[int, int], se
 
 def compare_seams(method: Method, coarse: np.ndarray, window: tuple[int, int], seed: int, period: int,
                   tied: bool = True) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Fill a canvas by tiles side by side and by blended windows; seams of either, and the masks (H, W) by name.
+    """Fill a canvas by tiles side by side and by blended windows; seams of both, and the masks (H, W) by name.
 
-    The overlap is half the window's shorter side. period: px from a seam to the lines on either side that it is
-    compared with (`seam_ratio`); 2**(levels - 2) is that of the texture which the demo's U-Net leaves in even areas.
-    Otherwise as `ppcore.drawing.canvas.fill_mask`. Table: a row for each canvas (tiles, blended), field (the outline, which
-    knows of no windows; the mask; the output before its threshold) and lines (rows, columns); then the columns of
-    `Seams`.
+    The overlap is half the window's shorter side. period: px from a seam to the two lines it is compared with
+    (`seam_ratio`); the texture that the demo's U-Net leaves in uniform areas has period 2**(levels - 2). Otherwise as
+    `ppcore.drawing.canvas.fill_mask`. Table: one row per canvas (tiles, blended), field (outline, independent of the
+    windows; mask; output before the threshold) and lines (rows, columns); then the columns of `Seams`.
     """
     half, rows, masks = min(window) // 2, [], {}
     for canvas, overlap in (("tiles", 0), ("blended", half)):

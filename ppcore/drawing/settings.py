@@ -6,4 +6,4 @@ from pydantic import BaseModel, Field
 class DrawingSettings(BaseModel):
     """Canvases larger than a patch: notebook 10."""
 
-    canvas: int = Field(5, ge=3, le=64, description="patches a side of the canvas whose seams are measured")
+    canvas: int = Field(5, ge=3, le=64, description="side of the canvas whose seams are measured, in patches")

@@ -1,10 +1,10 @@
-"""How is a drawing stored, so that it can be made again bit for bit?
+"""How is a drawing stored, so that it can be reproduced bit for bit?
 
-    drawings/<name>/sketch.png      as it was drawn or handed in, 1 bit, white = tissue
-    drawings/<name>/sketch.json     the same as Labelme opens it
-    drawings/<name>/coarse.png      the same at the size of a patch: what pix2pix was given
+    drawings/<name>/sketch.png      as drawn or uploaded, 1 bit, white = tissue
+    drawings/<name>/sketch.json     the same for Labelme
+    drawings/<name>/coarse.png      the same at the size of a patch: the input of pix2pix
     drawings/<name>/fine_<n>.png    fine mask of variant n, 1 bit
-    drawings/<name>/rgb_<n>.webp    its image, lossless; where there was a pix2pixHD
+    drawings/<name>/rgb_<n>.webp    its image, lossless; if pix2pixHD was trained
     drawings/<name>/drawing.json    what they were made with: cohort, profile, commit, models, seed
 """
 
@@ -32,15 +32,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # no slash and no leading
 def named_folder(models: Models, kind: str, name: str) -> Path:
     """<kind>/<name> of a cohort. Raises `StudyError` for a name that could lead out of <kind>."""
     if not NAME.fullmatch(name):
-        raise StudyError(f"{name[:100]!r} is no name for a folder in {kind}: wanted 1 to 80 letters, digits, dots, dashes "
-                         "or underscores, the first a letter or digit")
+        raise StudyError(f"{name[:100]!r} is no valid name for a folder in {kind}: wanted 1 to 80 letters, digits, "
+                         "dots, dashes or underscores, starting with a letter or digit")
     return data_folder(models.profile, models.cohort) / kind / name
 
 
 def save(models: Models, drawing: Drawing, name: str) -> Path:
-    """Store a drawing as drawings/<name>/ of its cohort, whole or not at all; returns the folder.
+    """Store a drawing as drawings/<name>/ of its cohort, completely or not at all; returns the folder.
 
-    Raises `StudyError` for a name that could leave that folder or is taken, and where nothing can be written.
+    Raises `StudyError` for a name that could leave that folder or is taken, and if the files cannot be written.
     """
     folder = named_folder(models, "drawings", name)
     temporary = folder.with_name(f".{uuid.uuid4().hex[:12]}.part")
@@ -53,7 +53,7 @@ def save(models: Models, drawing: Drawing, name: str) -> Path:
         write_text(temporary / "drawing.json", json.dumps(record, indent=1) + "\n")
         temporary.rename(folder)
     except OSError as error:
-        raise StudyError(f"{folder} is there already: take another name" if folder.exists() else
+        raise StudyError(f"{folder} already exists: take another name" if folder.exists() else
                          f"{folder} cannot be written: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -61,9 +61,9 @@ def save(models: Models, drawing: Drawing, name: str) -> Path:
 
 
 def reproduce(folder: str | Path) -> list[str]:
-    """Make a stored drawing again; returns the files whose pixels came out otherwise: none, if bit for bit the same.
+    """Reproduce a stored drawing; returns the files whose pixels differ, none if all are the same bit for bit.
 
-    Raises `StudyError` where the folder holds no drawing, or the models at hand are not those it was made with.
+    Raises `StudyError` if the folder holds no drawing, or if the current models are not those it was made with.
     """
     path = Path(folder) / "drawing.json"
     try:
@@ -73,11 +73,11 @@ def reproduce(folder: str | Path) -> list[str]:
         models = open_models(record["profile"], record["cohort"], precision, record["threads"])
         models = replace(models, height=record["height"], width=record["width"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{folder} holds no drawing that can be made again: {error}") from error
+        raise StudyError(f"{folder} holds no drawing that can be reproduced: {error}") from error
     for name, hashes in made_of.items():
         if models.made_with["models"].get(name) != hashes:
-            raise StudyError(f"{folder} was drawn by another {name} than the one that is there now, trained since: "
-                             f"bring back the one whose card has the hash {hashes['card']}")
+            raise StudyError(f"{folder} was made by another {name}, which has been trained again since: restore the "
+                             f"one whose card has the hash {hashes['card']}")
     drawing = draw_fine(models, sketch, record["seed"], record["variants"])
     made = _files(draw_images(models, drawing) if find(OURS_IMAGE).model in made_of else drawing)
     stored = {file: path.with_name(file) for file in made}

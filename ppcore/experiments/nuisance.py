@@ -8,7 +8,7 @@ import numpy as np
 
 from ppcore.study.seeds import rng_of
 
-MILD = 0.5  # the most that training shows, of the strength of a test
+MILD = 0.5  # the largest strength in training; tests use 1
 
 
 def light(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -18,8 +18,8 @@ def light(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndar
 
 
 def stain(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """A paler or a darker stain: optical density times a factor, .39 to 2.6 at strength 1, some of it of each channel's
-    own. By the law of Beer and Lambert, that is a power of the transmitted light; full white stays white."""
+    """A paler or a darker stain: optical density times a factor, .39 to 2.6 at strength 1, drawn partly per channel. By
+    the Beer-Lambert law, that is a power of the transmitted light; pure white stays white."""
     factors = np.exp(strength * (rng.uniform(-0.8, 0.8) + rng.uniform(-0.15, 0.15, 3)))
     return _by_level(rgb, np.linspace(0, 1, 256)[:, None] ** factors)
 
@@ -30,7 +30,7 @@ def blur(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarr
 
 
 def noise(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Of a camera: independent Gaussian noise, sd 15 to 35 of 255 levels at strength 1."""
+    """Camera noise: independent Gaussian, sd 15 to 35 of 255 levels at strength 1."""
     sd = strength * rng.uniform(15, 35)
     return (rgb + sd * rng.standard_normal(rgb.shape, np.float32)).round().clip(0, 255).astype(np.uint8)
 
@@ -43,17 +43,17 @@ def jpeg(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarr
 
 
 NUISANCES = {"light": light, "stain": stain, "blur": blur, "noise": noise, "JPEG": jpeg}
-UNSEEN = "JPEG"  # of these, what training never shows
+UNSEEN = "JPEG"  # the one that training never shows
 
 
 def disturb(rgb: np.ndarray, nuisance: str, name: str, seed: int) -> np.ndarray:
-    """The image `name` of a test under one of NUISANCES, at strength 1: the same for whoever is tested."""
+    """The test image `name` under one of NUISANCES at strength 1, the same for every model."""
     rng = rng_of(seed, f"{nuisance} {name}")
     return NUISANCES[nuisance](np.ascontiguousarray(rgb), 1.0, rng)
 
 
 def disturb_mildly(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As training sees an image: each nuisance but UNSEEN with probability .5, at a strength up to MILD."""
+    """An image as training sees it: each nuisance but UNSEEN with probability .5, at a strength up to MILD."""
     rgb = np.ascontiguousarray(rgb)
     for name, change in NUISANCES.items():
         if name != UNSEEN and rng.random() < 0.5:

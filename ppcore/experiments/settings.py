@@ -9,11 +9,11 @@ class ExperimentsSettings(BaseModel):
     utility_pairs: int = Field(0, ge=0, le=100_000, description="synthetic pairs; 0: as many as real training patches")
     utility_steps: int = Field(5000, ge=1, description="steps of each segmenter's training, the same for all")
     utility_width: int = Field(16, ge=2, le=128, description="first width of the segmenter; 16: .49 M parameters")
-    utility_seeds: int = Field(3, ge=1, le=100, description="trainings of each arm (R31)")
-    utility_test: int = Field(0, ge=0, description="test patches of each subject, spread over it; 0: all")
+    utility_seeds: int = Field(3, ge=1, le=100, description="trainings per arm (R31)")
+    utility_test: int = Field(0, ge=0, description="test patches per subject, spread evenly; 0: all")
 
-    variant_seeds: int = Field(3, ge=2, le=100, description="trainings of pix2pix that differ in their seed alone")
-    variant_changes: bool = Field(True, description="False: seeds alone; True: and trainings with one setting changed")
+    variant_seeds: int = Field(3, ge=2, le=100, description="trainings of pix2pix that differ only in their seed")
+    variant_changes: bool = Field(True, description="also train with one setting changed at a time")
 
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
     benchmark_height: int = Field(512, ge=32, le=4096, description="px")
@@ -23,4 +23,4 @@ class ExperimentsSettings(BaseModel):
     benchmark_downs: int = Field(4, ge=1, le=6, description="stride-2 convolutions of pix2pixHD's generator")
     benchmark_repeats: int = Field(3, ge=1, description="timed rounds; generation and tiles take twice as many")
     benchmark_slides: int = Field(200, ge=8, le=1000, description="phantom slides cut in one run")
-    benchmark_slide_um: float = Field(4096.0, ge=1024, le=40000, description="um, side of the slide whose tiles are timed")
+    benchmark_slide_um: float = Field(4096.0, ge=1024, le=40000, description="um, side of the slide that is timed")

@@ -1,4 +1,4 @@
-"""How long does it take, beside something else and beside what the machine could do?"""
+"""How long does it take, compared with other code and with what the machine could do?"""
 
 import re
 import time
@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def seconds(call: Callable[[], object], device: str) -> float:
-    """Wall time of one call, on a GPU until it has done the work."""
+    """Wall time of one call; on a GPU, until the work is done."""
     if device == "cuda":
         torch.cuda.synchronize()
     started = time.perf_counter()
@@ -26,7 +26,7 @@ def seconds(call: Callable[[], object], device: str) -> float:
 def matrix_product_peak(dtype: torch.dtype, device: str, largest: int = 4096, repeats: int = 10) -> float:
     """FLOP/s of the fastest product of two square matrices of 512, 1024, ... `largest` rows.
 
-    About what this machine can do at most: a convolution whose data stays in the cache may pass it by some percent.
+    Roughly the machine's maximum: a convolution whose data stay in the cache may exceed it by a few percent.
     """
     rates = []
     for size in (2**power for power in range(9, largest.bit_length())):
@@ -36,7 +36,7 @@ def matrix_product_peak(dtype: torch.dtype, device: str, largest: int = 4096, re
 
 
 def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, np.ndarray]:
-    """Seconds of each call, (repeats,), taken in turns, so that a load beside them meets all; one round warms up."""
+    """Seconds of each call, (repeats,), taken in turns so that other load affects all alike; one round warms up."""
     rounds = [[seconds(call, device) for call in calls.values()] for _ in range(1 + repeats)]
     return dict(zip(calls, np.array(rounds[1:]).T))
 
@@ -44,7 +44,7 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: st
 def compare(times: dict[str, np.ndarray]) -> dict[str, float]:
     """Median seconds of `textbook` and `ours`; median and quartiles of their ratio, round by round.
 
-    The ratio of `float32`, ours without bfloat16, likewise; not a number where it was not timed.
+    Likewise the ratio of `float32`, ours without bfloat16; nan if it was not timed.
     """
     row = {"textbook_s": np.median(times["textbook"]), "ours_s": np.median(times["ours"])}
     for key, name in (("ours", "ratio"), ("float32", "float32_ratio")):
@@ -54,9 +54,9 @@ def compare(times: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def in_new_process(call: Callable[[], object]) -> tuple[float, float]:
-    """Wall seconds of a call in a process started for it, and by how many bytes its memory grew at its highest.
+    """Wall seconds of a call in a new process, and the peak growth of its memory in bytes.
 
-    call: anything that pickle can send. The peak is of resident memory, as Linux counts it.
+    call: anything that can be pickled. Memory is resident memory, as Linux counts it.
     """
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         return process.submit(_measured, call).result()
@@ -72,7 +72,7 @@ def _resident(name: str) -> int:
 
 
 def count_flops(call: Callable[[], object]) -> int:
-    """Floating-point operations of one call, an addition and a multiplication being two (convolutions and products)."""
+    """Floating-point operations of one call (convolutions and products); an addition and a multiplication are two."""
     with FlopCounterMode(display=False) as counter:
         call()
     return counter.get_total_flops()

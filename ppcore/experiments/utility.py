@@ -24,7 +24,7 @@ from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
 
 SHARES = (0.05, 0.1, 1.0)  # of the real training patches
-WINDOW, BATCH = 128, 4  # px a side; windows a step
+WINDOW, BATCH = 128, 4  # px per side; windows per step
 CLEAN, DISTURBED = "clean", "mean of shifts"
 METRICS = {"iou": iou, "boundary_f1": boundary_f1}
 DIFFERENCE = "both - real"
@@ -35,7 +35,7 @@ Pair = tuple[Path, Path]  # image, fine mask
 
 @dataclass(frozen=True)
 class Arm:
-    """One training. name: "real", "synthetic" or "both". share: of the real training patches, 0 for none of them."""
+    """One training. name: "real", "synthetic" or "both". share: of the real training patches, 0 for none."""
 
     name: str
     share: float
@@ -46,17 +46,16 @@ class Arm:
 
 
 def arms(seeds: Iterable[int]) -> list[Arm]:
-    """All trainings: synthetic once a seed, the others with each of SHARES."""
+    """All trainings: synthetic once per seed, the others with each of SHARES."""
     return [Arm(name, share, seed) for seed in seeds for name, shares in
             (("synthetic", (0.0,)), ("real", SHARES), ("both", SHARES)) for share in shares]
 
 
 def real_subset(index: pd.DataFrame, share: float, seed: int) -> list[str]:
-    """A share of the training patches, as few subjects as will do: subjects in an order drawn from `seed`, each one's
-    patches in a drawn order, until there are enough. A smaller share of one seed is part of a larger one.
+    """A share of the training patches, at least one, from as few subjects as possible: subjects and the patches of each
+    are taken in random order until there are enough. With one seed, a smaller share is part of a larger one.
 
-    index: of `ppcore.masks.patches.load_index`. At least one patch. It is what a small study has: few participants, not a few
-    patches of each of many.
+    index: from `ppcore.masks.patches.load_index`. This mimics a small study: few participants, not few patches of many.
     """
     train = index[index["split"] == "train"].sort_values("patch")
     rng = np.random.default_rng(seed)
@@ -69,8 +68,8 @@ def real_subset(index: pd.DataFrame, share: float, seed: int) -> list[str]:
 def sources(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path) -> list[list[Pair]]:
     """What an arm is trained on: its real pairs, its synthetic ones, or both, each a list.
 
-    index, patches: of the patch set. pairs: folder of `ppcore.drawing.pairs.generate_pairs`. Raises `StudyError` where one of
-    these pairs was made of another outline than a training patch's: the test subjects' outlines would leak.
+    index, patches: of the patch set. pairs: folder of `ppcore.drawing.pairs.generate_pairs`. Raises `StudyError` if a
+    pair was not made from a training patch's outline: outlines of test subjects would leak.
     """
     found = []
     if arm.share:
@@ -81,18 +80,17 @@ def sources(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path) -> list[l
         of = made["outline"].str.replace(r"_varied\d+$", "", regex=True)
         foreign = sorted(set(of) - set(index.loc[index["split"] == "train", "patch"]))
         if foreign:
-            raise StudyError(f"{pairs} holds pairs made of {', '.join(foreign[:3])}, no patches of the training set: "
-                             "wanted pairs of `from_kinds`, whose outlines are training patches'. Remove the folder and "
-                             "run again")
+            raise StudyError(f"{pairs} holds pairs made from {', '.join(foreign[:3])}, not in the training set: wanted "
+                             "pairs of `from_kinds`, which takes training patches. Remove the folder and run again")
         found.append([(pairs / "rgb" / f"{name}.webp", pairs / "fine" / f"{name}.png") for name in made["pair"]])
     return found
 
 
 class Windows(Dataset):
-    """`count` windows of WINDOW px a side, flipped and mildly disturbed at random, of pairs drawn with replacement.
+    """`count` windows of WINDOW px per side, flipped and mildly disturbed at random, from pairs drawn with replacement.
 
-    Of several sources each gives as many. All draws come from torch's global generator, which `train` seeds for each
-    item by its number, so that all arms of a seed see the same places, flips and disturbances, in their own pairs.
+    Each source contributes equally. All draws come from torch's global generator, which `train` seeds by item number.
+    So all arms of a seed see the same places, flips and disturbances, on their own pairs.
     """
 
     def __init__(self, sources: Sequence[Sequence[Pair]], count: int) -> None:
@@ -114,16 +112,16 @@ class Windows(Dataset):
         return {"image": image_to_tensor(disturb_mildly(rgb, rng)), "fine": to_tensor(mask)}
 
 
-@lru_cache(maxsize=512)  # decoding takes longer than a step; at 512 x 1024 px these are 1 GB
+@lru_cache(maxsize=512)  # decoding takes longer than a step; 1 GB at 512 x 1024 px
 def _read_pair(rgb: Path, fine: Path) -> tuple[np.ndarray, np.ndarray]:
     return read_image(rgb), read_mask(fine)
 
 
 def train_arm(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path, folder: Path, *, steps: int, width: int,
               device: str, precision: str, workers: int) -> Segmenter:
-    """Train a segmenter of one arm, or go on where that was stopped, in `folder`; returns it as stored.
+    """Train the segmenter of one arm in `folder`, or resume its training; returns it as stored.
 
-    `steps` steps of BATCH windows whatever the arm, the learning rate falling linearly to 0.
+    Every arm gets `steps` steps of BATCH windows, with a learning rate that falls linearly to 0.
     """
     given = [hash_file(patches / "index.csv"), hash_file(pairs / "index.csv"), str(arm)]
     train(Segmenter(SegmenterSettings(width)), Windows(sources(arm, index, patches, pairs), steps * BATCH), folder,
@@ -139,17 +137,19 @@ def otsu_mask(rgb: np.ndarray) -> np.ndarray:
 
 
 def spread(index: pd.DataFrame, each: int) -> pd.DataFrame:
-    """The lines of the test patches, at most `each` of a subject (0: all), evenly spread over its patches by name."""
+    """The rows of the test patches, at most `each` per subject (0: all), evenly spread over its patches by name."""
     subjects = [group for _, group in index[index["split"] == "test"].sort_values("patch").groupby("subject")]
-    return pd.concat([group.iloc[np.linspace(0, len(group) - 1, min(each or len(group), len(group))).round().astype(int)]
-                      for group in subjects])
+    return pd.concat([
+        group.iloc[np.linspace(0, len(group) - 1, min(each or len(group), len(group))).round().astype(int)]
+        for group in subjects])
 
 
-def score(models: dict[Arm, Segmenter], test: pd.DataFrame, patches: Path, air_threshold: int, seed: int) -> pd.DataFrame:
+def score(models: dict[Arm, Segmenter], test: pd.DataFrame, patches: Path, air_threshold: int,
+          seed: int) -> pd.DataFrame:
     """METRICS of every model on every test patch, clean and under each nuisance, against the clean image's fine mask.
 
     Two rows need no training: "threshold", the rule that made the labels (reading R3), and "Otsu". Returns columns arm,
-    share, seed (words), shift, metric, patch, subject, value.
+    share, seed (text), shift, metric, patch, subject, value.
     """
     rules = {("threshold", 0.0, ""): lambda rgb: tissue_mask(rgb, air_threshold), ("Otsu", 0.0, ""): otsu_mask}
     rules |= {(arm.name, arm.share, str(arm.seed)): model.predict for arm, model in models.items()}
@@ -168,7 +168,7 @@ def score(models: dict[Arm, Segmenter], test: pd.DataFrame, patches: Path, air_t
 def summarise(scores: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     """Means over patches, with 95 % intervals over subjects (reading R31): columns COLUMNS, without cohort.
 
-    For each seed of training, and as seed "mean" of the patch's mean over seeds. The shift DISTURBED is the mean over
+    For each training seed, and as seed "mean" for the mean over seeds. The shift DISTURBED is the mean over
     nuisances. The arm DIFFERENCE is paired: both arms of a share have the same real patches, seeds and test patches.
     """
     key = ["arm", "share", "seed", "shift", "metric"]

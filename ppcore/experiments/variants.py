@@ -1,4 +1,4 @@
-"""Is a difference the setting's, or the seed's? The trainings of notebook 12, and the rule by which they are read."""
+"""Is a difference due to the setting or to the seed? The trainings of notebook 12, and the rule that compares them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ CHANGES = {"lambda 100": {"recipe": "reference", "lambda_l1": 100.0}, "straight-
 
 @dataclass(frozen=True)
 class Variant:
-    """One training of pix2pix. name: OWN, or what of CHANGES is changed. seed: of its weights, order and noise."""
+    """One training of pix2pix. name: OWN, or one of CHANGES. seed: of its weights, order and noise."""
 
     name: str
     seed: int
@@ -27,9 +27,9 @@ class Variant:
 
 
 def variants(own: Pix2PixSettings, seed: int, seeds: int, changes: bool = True) -> list[Variant]:
-    """The study's own settings with `seeds` seeds from `seed` on, then (changes) one change at a time, with `seed`.
+    """The study's own settings with `seeds` seeds from `seed` up; if `changes`, then one change at a time with `seed`.
 
-    A change that `own` has already is left out.
+    A change that `own` already has is left out.
     """
     changed = {name: replace(own, **change) for name, change in CHANGES.items()} if changes else {}
     return [*(Variant(OWN, seed + i, own) for i in range(seeds)),
@@ -37,7 +37,7 @@ def variants(own: Pix2PixSettings, seed: int, seeds: int, changes: bool = True) 
 
 
 def one_more(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Where one more training would lie, of which `values` are the scores with other seeds: the prediction interval
+    """Prediction interval for the score of one more training, from the scores `values` of k other seeds:
 
         mean ± t sd sqrt(1 + 1/k),    t: quantile of Student's t with k - 1 degrees of freedom,
 
@@ -51,26 +51,28 @@ def one_more(values: Sequence[float], level: float = 0.95) -> tuple[float, float
 
 
 def reading(table: pd.DataFrame, others: dict[str, float]) -> list[str]:
-    """Sentences on what seeds and changes do to the MMD², and a change to coverage and control, from the numbers alone.
+    """Sentences on what seeds do to the MMD², and changes to MMD², coverage and control, from the numbers alone.
 
     table: columns variant, metric, value, as notebook 12 stores it. others: MMD² of the other methods, by name.
     """
     table = table.assign(value=pd.to_numeric(table["value"], errors="coerce"))
     own = table[table["variant"] == OWN].groupby("metric")["value"].apply(list)
     low, high = one_more(own["mmd2"])
-    sides = {"worse than it whatever the seed": [], "better whatever the seed": [], "on either side, by the seed": []}
+    sides = {"worse than PriorPath with any seed": [], "better than PriorPath with any seed": [],
+             "better or worse, depending on the seed": []}
     for name, value in others.items():
-        side = "better whatever the seed" if value < low else (
-            "worse than it whatever the seed" if value > high else "on either side, by the seed")
+        side = "better than PriorPath with any seed" if value < low else (
+            "worse than PriorPath with any seed" if value > high else "better or worse, depending on the seed")
         sides[side].append(f"{name} ({value:.3g})")
-    lines = [f"Seeds (MMD²): {len(own['mmd2'])} trainings of PriorPath that differ in nothing but their seed give "
-             f"{', '.join(f'{value:.3g}' for value in own['mmd2'])}; one more would lie in [{low:.3g}, {high:.3g}]. "
+    lines = [f"Seeds (MMD²): {len(own['mmd2'])} trainings of PriorPath that differ only in their seed give "
+             f"{', '.join(f'{value:.3g}' for value in own['mmd2'])}; prediction interval for another: "
+             f"[{low:.3g}, {high:.3g}]. "
              + "; ".join(f"{', '.join(names)}: {side}" for side, names in sides.items() if names) + "."]
     for name, group in table[table["variant"] != OWN].groupby("variant", sort=False):
         value, said = group.set_index("metric")["value"], []
         for metric, title in {"mmd2": "MMD²", "coverage": "coverage", "control_iou": "IoU to the outline"}.items():
             least, top = one_more(own[metric])
             place = "below" if value[metric] < least else "above" if value[metric] > top else "within"
-            said.append(f"{title} {value[metric]:.3g} is {place}")
-        lines.append(f"Changed: {name}: {', '.join(said)} what another seed would give.")
+            said.append(f"{title} {value[metric]:.3g} ({place})")
+        lines.append(f"Changed: {name}. Compared with the prediction intervals for another seed: {', '.join(said)}.")
     return lines

@@ -1,4 +1,4 @@
-"""How are a cohort's slides, patches and thresholds shown? The pictures of notebook 01."""
+"""How are a cohort's slides, patches and thresholds shown? The figures of notebooks 01 and 02."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ FRAMES = {"kept": "#0072B2", "train": COLOURS["train"], "test": COLOURS["test"],
 
 def slide_grids(slides: Sequence, places: Sequence[pd.DataFrame], names: Sequence[str], height: int, width: int,
                 across: int = 3, each: float = 2.7, longest: int = 500) -> Figure:
-    """Slides with the grid of places over them: kept ones framed by their split, others veiled, framed by the reason.
+    """Slides overlaid with their grid: kept places framed by their split, dropped ones faded and framed by the reason.
 
-    slides: as `ppcore.slides.read.open_slide` returns. places: the lines of places.csv of each slide; `state` of a kept place
-    may say its split instead. height, width: of a patch, px. each: width of a slide's picture, inches. longest: its
-    longer side, px.
+    slides: from `ppcore.slides.read.open_slide`. places: the rows of places.csv of each slide; the `state` of a kept
+    place may be its split instead. height, width: of a patch, px. each: width of a slide's picture, inches. longest:
+    its longer side, px.
     """
     across = min(across, len(slides))
     down = -(-len(slides) // across)
@@ -52,9 +52,9 @@ def slide_grids(slides: Sequence, places: Sequence[pd.DataFrame], names: Sequenc
 
 
 def fraction_histogram(index: pd.DataFrame, ks: float = math.nan) -> Figure:
-    """Tissue fraction of the patches, train and test, each scaled to its own number.
+    """Tissue fraction of the train and test patches, each scaled to its own number.
 
-    ks: between the two, for the title, as `ppcore.metrics.quality.split_ks` gives it; nan: no title.
+    ks: between the two, from `ppcore.metrics.quality.split_ks`, for the title; nan: no title.
     """
     figure, axis = plt.subplots(figsize=(7, 2.8))
     for split, group in index[index["split"].isin(("train", "test"))].groupby("split"):
@@ -70,7 +70,7 @@ def fraction_histogram(index: pd.DataFrame, ks: float = math.nan) -> Figure:
 def threshold_panels(table: pd.DataFrame) -> Figure:
     """Left: tissue fraction at the shifted thresholds against that in use. Right: IoU of the masks, cumulative.
 
-    table: as `ppcore.metrics.quality.threshold_sensitivity` returns.
+    table: from `ppcore.metrics.quality.threshold_sensitivity`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6))
     sides = {"lower": ("o", BLUE), "upper": ("^", VERMILION)}
@@ -93,16 +93,16 @@ def threshold_panels(table: pd.DataFrame) -> Figure:
 
 
 def stain_scatter(table: pd.DataFrame, least: float) -> Figure:
-    """Pink share of the tissue against brown share, a dot a file; words say which stain lies where.
+    """Pink share of the tissue against brown share, one dot per file; text marks the region of each stain.
 
-    table: as `ppcore.metrics.quality.stain_check` returns. least: its LEAST_SHARE. The shares span decades: the axes are linear
-    up to a tenth of `least` and logarithmic above.
+    table: from `ppcore.metrics.quality.stain_check`. least: its LEAST_SHARE. The shares span decades: the axes are
+    linear up to a tenth of `least` and logarithmic above.
     """
     figure, axis = plt.subplots(figsize=(6.4, 5))
     stated = table["stated"].iloc[0]
     axis.fill([0, least, 1, 0], [least, least, 1, 1], color=PURPLE, alpha=0.15, linewidth=0)
     axis.fill([least, least, 1, 1], [0, least, 1, 0], color=ORANGE, alpha=0.2, linewidth=0)
-    words = {"he": (0.03, 0.58, "left", "bottom", "like H&E: pink exceeds brown"),  # where few dots are to be expected
+    words = {"he": (0.03, 0.58, "left", "bottom", "like H&E: pink exceeds brown"),  # where few dots are expected
              "ihc": (0.97, 0.4, "right", "center", "like IHC:\nbrown exceeds pink"),
              "neither": (0.03, 0.53, "left", "top", "neither: haematoxylin alone,\nas in IHC without antigen")}
     for stain, (x, y, across, down, text) in words.items():

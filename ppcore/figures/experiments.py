@@ -13,11 +13,12 @@ from ppcore.figures.style import BLUE, COLOURS, ORANGE, VERMILION
 
 
 def ratio_bars(table: pd.DataFrame) -> Figure:
-    """Left: how many times the textbook's rate, with quartiles. Right: share of the machine's peak.
+    """Left: rate relative to the textbook's, with quartiles. Right: share of the machine's peak.
 
-    table: columns what, method, batch, ratio, ratio_low, ratio_high, float32_ratio, share_of_peak, a row a comparison.
+    table: columns what, method, batch, ratio, ratio_low, ratio_high, float32_ratio, share_of_peak.
     """
-    labels = [f"{row.what}, {row.method}" + (f", batch {row.batch}" if row.batch > 1 else "") for row in table.itertuples()]
+    labels = [f"{row.what}, {row.method}" + (f", batch {row.batch}" if row.batch > 1 else "")
+              for row in table.itertuples()]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 0.6 + 0.32 * len(table)), sharey=True)
     places = np.arange(len(table))[::-1]
     spread = [table["ratio"] - table["ratio_low"], table["ratio_high"] - table["ratio"]]
@@ -25,7 +26,7 @@ def ratio_bars(table: pd.DataFrame) -> Figure:
     left.plot(table["float32_ratio"], places, "D", markersize=5, color=ORANGE, markeredgecolor="0.2",
               label="without bfloat16")
     left.axvline(1, color="0.4", linewidth=0.8)
-    left.set(yticks=places, yticklabels=labels, xlabel="rate of ours / rate of the textbook")
+    left.set(yticks=places, yticklabels=labels, xlabel="our rate / textbook's rate")
     right.barh(places, table["share_of_peak"], height=0.6, color=ORANGE)
     right.axvline(1, color="0.4", linewidth=0.8)
     right.set(xlabel="share of the matrix-product peak")
@@ -35,7 +36,7 @@ def ratio_bars(table: pd.DataFrame) -> Figure:
 
 
 def slides_speed(table: pd.DataFrame, cost: pd.DataFrame) -> Figure:
-    """Left: rate of cutting beside a bare OpenSlide loop. Middle and right: seconds and memory against slides.
+    """Left: rate of cutting relative to a bare OpenSlide loop. Middle and right: seconds and memory against slides.
 
     table: columns what, case, value, low, high, unit. cost: columns slides, seconds, MiB.
     """
@@ -43,8 +44,8 @@ def slides_speed(table: pd.DataFrame, cost: pd.DataFrame) -> Figure:
     shares = table[table["unit"] == "of its rate"]
     for number, (what, group) in enumerate(shares.groupby("what")):
         places = np.arange(len(group)) + 0.4 * number
-        left.bar(places, group["value"], yerr=[group["value"] - group["low"], group["high"] - group["value"]], width=0.38,
-                 color=(BLUE, ORANGE)[number], ecolor="0.3", label=what.split()[1].rstrip(","))
+        left.bar(places, group["value"], yerr=[group["value"] - group["low"], group["high"] - group["value"]],
+                 width=0.38, color=(BLUE, ORANGE)[number], ecolor="0.3", label=what.split()[1].rstrip(","))
     left.axhline(1, color="0.4", linewidth=0.8)
     left.set(xticks=np.arange(len(group)) + 0.2, xticklabels=group["case"], ylabel="rate / rate of a bare loop",
              ylim=(0, 1.35))
@@ -54,15 +55,15 @@ def slides_speed(table: pd.DataFrame, cost: pd.DataFrame) -> Figure:
         axis.set(xlabel="slides", ylabel=unit, xlim=(0, None), ylim=(0, 1.25 * cost[column].max()))
     slope = (cost["slides"] * cost["seconds"]).sum() / (cost["slides"] ** 2).sum()
     middle.plot([0, cost["slides"].max()], [0, slope * cost["slides"].max()], color="0.6", linewidth=0.8, zorder=0,
-                label=f"{slope:.2g} s a slide")
+                label=f"{slope:.2g} s per slide")
     middle.legend(loc="upper left")
     return figure
 
 
 def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
-    """A row a metric, a column one of `shifts`: score against the share of real data, a line an arm, rules dashed.
+    """One row per metric, one column per shift: score against the share of real data, one line per arm, rules dashed.
 
-    table: as `ppcore.experiments.utility.summarise` returns. Bars and the band are intervals over subjects; dots, single seeds.
+    table: from `ppcore.experiments.utility.summarise`. Bars and band: intervals over subjects; dots: single seeds.
     """
     metrics = {"iou": "IoU", "boundary_f1": "boundary F1 (2 px)"}
     looks = {"real": ("real alone", "o", COLOURS["real"]), "both": ("real and synthetic", "s", VERMILION)}
@@ -76,15 +77,16 @@ def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
             own = shown[shown["arm"] == arm].assign(place=lambda rows: rows["share"].map(shares.index) + offset)
             mean = own[own["seed"] == "mean"].sort_values("share")
             seeds = own[own["seed"] != "mean"]
-            axis.errorbar(mean["place"], mean["value"], yerr=[mean["value"] - mean["low"], mean["high"] - mean["value"]],
-                          marker=marker, color=colour, linewidth=1.6, markersize=7, capsize=4, label=label)
+            axis.errorbar(mean["place"], mean["value"],
+                          yerr=[mean["value"] - mean["low"], mean["high"] - mean["value"]], marker=marker,
+                          color=colour, linewidth=1.6, markersize=7, capsize=4, label=label)
             axis.plot(seeds["place"] + 2.5 * offset, seeds["value"], marker, color=colour, markersize=3.5, alpha=0.45)
         alone = shown[(shown["arm"] == "synthetic") & (shown["seed"] == "mean")].iloc[0]
         axis.axhline(alone["value"], color=BLUE, linewidth=1.6, label="synthetic alone (no share)")
         axis.axhspan(alone["low"], alone["high"], color=BLUE, alpha=0.12, linewidth=0)
         for rule, (dashes, label) in rules.items():
-            axis.axhline(shown.loc[shown["arm"] == rule, "value"].iloc[0], color="0.45", linewidth=1.4, linestyle=dashes,
-                         label=label)
+            axis.axhline(shown.loc[shown["arm"] == rule, "value"].iloc[0], color="0.45", linewidth=1.4,
+                         linestyle=dashes, label=label)
         axis.set(xticks=range(len(shares)), xticklabels=[f"{share:.0%}" for share in shares],
                  xlim=(-0.4, len(shares) - 0.6), ylabel=metrics[metric] if column == 0 else "",
                  xlabel="share of the real training patches" if row else "", title="" if row else shift)
@@ -96,11 +98,11 @@ def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
 
 def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], titles: dict[str, str],
                  others: pd.DataFrame) -> Figure:
-    """A panel a metric of `titles`: each training's score with its interval over subjects; the band is where one more
-    seed would lie; in the last row other methods.
+    """One panel per metric of `titles`: each training's score with its interval over subjects, and other methods in the
+    last row. bands: prediction interval for one more seed.
 
     table: columns training, name, metric, value, low, high; trainings of the first name are the study's own. others:
-    index method, a column a metric, nan where a method has none.
+    index method, one column per metric, nan if a method has none.
     """
     trainings = table["training"].unique()[::-1]
     own = table["name"].iloc[0]
@@ -121,6 +123,6 @@ def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], tit
         axis.set(title=title, xlim=(ends.min() - margin, ends.max() + margin), ylim=(-1.5, len(trainings) - 0.5))
         axis.set_yticks([-1, *range(len(trainings))], ["other methods", *trainings])
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
-    band = Patch(color=BLUE, alpha=0.13, linewidth=0, label="where another seed would lie, 95 %")
+    band = Patch(color=BLUE, alpha=0.13, linewidth=0, label="95 % prediction interval for another seed")
     figure.legend(handles=[band, *handles.values()], loc="outside lower center", ncols=4, fontsize="small")
     return figure

@@ -1,4 +1,4 @@
-"""How are the kinds of mask shown? The pictures of notebook 03."""
+"""How are the kinds of mask shown? The figures of notebook 03."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from ppcore.figures.style import BLUE, ORANGE, VERMILION, mask_picture
 
 
 def cluster_colours(count: int) -> list[tuple[float, float, float]]:
-    """A colour a cluster, in order: Okabe and Ito's as far as they go."""
+    """One colour per cluster, in order; Okabe and Ito's for up to 10."""
     return sns.color_palette("colorblind" if count <= 10 else "husl", count)
 
 
@@ -22,7 +22,7 @@ def cluster_curves(table: pd.DataFrame, k: int) -> Figure:
     table: columns k, inertia, silhouette, ari, ari_least.
     """
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.3))
-    titles = {"inertia": "how far from the centres", "silhouette": "how far apart", "ari": "how alike for other seeds"}
+    titles = {"inertia": "how far from the centres", "silhouette": "how far apart", "ari": "agreement between seeds"}
     names = {"inertia": "inertia", "silhouette": "silhouette, mean", "ari": "adjusted Rand index"}
     for axis, (column, title) in zip(axes, titles.items()):
         axis.axvline(k, color=ORANGE, linewidth=6, alpha=0.35, zorder=0)
@@ -32,7 +32,7 @@ def cluster_curves(table: pd.DataFrame, k: int) -> Figure:
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[1].set_ylim(min(0, 1.1 * table["silhouette"].min()), max(0.5, 1.1 * table["silhouette"].max()))
     axes[2].fill_between(table["k"], table["ari_least"], table["ari"], color=BLUE, alpha=0.15, linewidth=0,
-                         label="down to the pair of seeds that is least alike")
+                         label="down to the least similar pair of seeds")
     axes[2].set_ylim(min(0, table["ari_least"].min()), 1.03)
     handles = [axis.get_legend_handles_labels()[0][-1] for axis in (axes[0], axes[2])]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
@@ -41,7 +41,7 @@ def cluster_curves(table: pd.DataFrame, k: int) -> Figure:
 
 def cluster_montage(nearest: Sequence[Sequence[np.ndarray]], odd: Sequence[Sequence[np.ndarray]], labels: Sequence[str],
                     width: float = 11.0) -> Figure:
-    """A row a cluster: the masks nearest to its centre, a gap, the odd ones out, framed in the cluster's colour.
+    """One row per cluster: the masks nearest to its centre, a gap, the odd ones out, framed in the cluster's colour.
 
     nearest, odd: masks (H, W) in {0, 1} of each cluster, best first. labels: left of the rows. width: inches.
     """
@@ -66,7 +66,7 @@ def cluster_montage(nearest: Sequence[Sequence[np.ndarray]], odd: Sequence[Seque
 def cluster_scatter(points: np.ndarray, shares: Sequence[float], labels: np.ndarray, centres: np.ndarray) -> Figure:
     """Masks on the first two principal components of their features, coloured by cluster; numbers at the centres.
 
-    points: (N, 2). shares: of the variance, that each component holds. labels: (N,) in 1 to K. centres: (K, 2).
+    points: (N, 2). shares: of the variance, for each component. labels: (N,) in 1 to K. centres: (K, 2).
     """
     figure, axis = plt.subplots(figsize=(7.5, 4.6))
     for number, (colour, centre) in enumerate(zip(cluster_colours(len(centres)), centres), start=1):
@@ -80,7 +80,7 @@ def cluster_scatter(points: np.ndarray, shares: Sequence[float], labels: np.ndar
 
 
 def centre_heatmap(table: pd.DataFrame) -> Figure:
-    """Mean descriptors of each cluster, a row a cluster, in sd of all masks: red above their mean, blue below."""
+    """Mean descriptors, one row per cluster, in sd of all masks: red above their mean, blue below."""
     figure, axis = plt.subplots(figsize=(11, 1.9 + 0.32 * len(table)))
     sns.heatmap(table, ax=axis, cmap="RdBu_r", center=0, vmin=-2, vmax=2, linewidths=0.5, xticklabels=True,
                 cbar_kws={"label": "sd from the mean", "extend": "both", "ticks": [-2, 0, 2]})

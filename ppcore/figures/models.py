@@ -1,4 +1,4 @@
-"""How are trained models and what they make shown?"""
+"""How are trained models and their output shown?"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture, save_pi
 
 
 def loss_curves(log: pd.DataFrame) -> Figure:
-    """Losses against the step, one panel each; the grey line below is the learning rate."""
+    """Losses against the step, one panel each; the last one, in grey, is the learning rate."""
     names = [name for name in log.columns if name not in ("step", "epoch", "learning_rate")]
     figure, axes = plt.subplots(1, len(names) + 1, figsize=(11, 2.6))
     for axis, name in zip(axes, [*names, "learning_rate"]):
@@ -46,7 +46,7 @@ def scatter_sets(places: dict[str, np.ndarray]) -> Figure:
 
 
 def descriptor_bars(table: pd.DataFrame) -> Figure:
-    """Wasserstein-1 distance to the real test masks, a group of bars a descriptor; columns of `table` are methods."""
+    """Wasserstein-1 distance to the real test masks, one group of bars per descriptor; columns of `table`: methods."""
     figure, axis = plt.subplots(figsize=(11, 3.6))
     table.plot.bar(ax=axis, width=0.8, color=[COLOURS.get(name, "0.4") for name in table.columns], log=True)
     axis.axhline(1, color="0.6", linewidth=0.8, zorder=0)
@@ -58,7 +58,7 @@ def descriptor_bars(table: pd.DataFrame) -> Figure:
 
 
 def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 192) -> Figure:
-    """The same square of several masks (H, W) in {0, 1}, by name; ticks at its frame stand where windows end.
+    """The same square of several masks (H, W) in {0, 1}, by name; ticks on its frame mark where windows end.
 
     row, column: of the seams, px, in the middle of the square of `side` px.
     """
@@ -74,7 +74,7 @@ def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 
 
 
 def keep_samples(folder: Path, make: Callable[[Any], Sequence[np.ndarray]]) -> Callable[[Any, int], None]:
-    """What a training calls to be watched: it stores what a method makes as samples/step-<step>.png in its folder.
+    """A callback for training: it stores samples of a method as samples/step-<step>.png in `folder`.
 
     make: from a method to masks (H, W) in {0, 1} or images (H, W, 3), shown side by side.
     """

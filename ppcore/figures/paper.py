@@ -1,7 +1,7 @@
-"""Which figures does the paper have, what do they hide, and which of ours may be shown to anyone?
+"""Which figures does the paper have, what do they hide, and which of ours may be published?
 
-Figures 1d, 2 and 3 from stored tables and masks; `ppcore.figures.summary` has those that the paper lacks. All are WIDTH wide and
-lettered for print at that size. `store` keeps them as PNG and PDF.
+Figures 1d, 2 and 3 from stored tables and masks; `ppcore.figures.summary` has those that the paper lacks. All are WIDTH
+wide, with fonts for print at that size. `store` saves them as PNG and PDF.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,22 +26,22 @@ from ppcore.metrics.table import LABELS
 from ppcore.slides.cohorts import EMBEDDED
 from ppcore.study.runs import home
 
-WIDTH = 7.0  # inches: a page's text
-RIVAL = "DEPAS"  # of the paper's Figure 2
+WIDTH = 7.0  # inches: text width of a page
+RIVAL = "DEPAS"  # in the paper's Figure 2
 MARKERS = {row.name: row.marker for row in ROWS}
 HATCH = {NO_SAMPLE: "////", TOO_FEW: "..", NO_REAL: ""}
-# Of a cohort of real tissue only these may leave the machine (and do through .gitignore): tables, the record, plots of
-# numbers, and pictures of nothing but what a model made. A real image, a real mask and the outline of one may not.
+# Of a cohort of real tissue only these may be published, and .gitignore lets only these through: tables, the record,
+# plots of numbers, and pictures of model output alone. Real images, real masks and their outlines may not.
 KEPT = ("*.csv", "run.json", "figure1d.*", "figure3*.*", "plane*.*", "coverage.*", "*_generated.*")
 
 
 def may_be_kept(cohort: str, name: str) -> bool:
-    """May a file of this name in the cohort's figures folder be shown to anyone, in git for one? (see KEPT)"""
+    """May a file of this name in the cohort's figures folder be published, for example in git? (see KEPT)"""
     return cohort in EMBEDDED or any(Path(name).match(pattern) for pattern in KEPT)
 
 
 def use_print_style() -> None:
-    """The study's look, with letters of 7 to 8 pt on a page WIDTH inches wide."""
+    """The study's look, with fonts of 7 to 8 pt on a page WIDTH inches wide."""
     use_style()
     plt.rcParams.update({"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7,
                          "ytick.labelsize": 7, "legend.fontsize": 7, "axes.linewidth": 0.7, "xtick.major.width": 0.7,
@@ -50,21 +50,21 @@ def use_print_style() -> None:
 
 
 def store(figure: Figure, folder: Path, name: str) -> None:
-    """Keep a figure as <name>.png and <name>.pdf."""
+    """Save a figure as <name>.png and <name>.pdf."""
     save(figure, folder / f"{name}.png", pdf=True)
 
 
 def colour_of(method: str) -> str:
-    """A method's colour; sky blue for one that Table 2 does not have."""
+    """A method's colour; sky blue for one that is not in Table 2."""
     return COLOURS.get(method, COLOURS["train"])
 
 
 def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[list, list[str], list[str]]:
-    """Figure 2 of this cohort and of every other at hand: rows of masks, titles of columns, names of rows.
+    """Figure 2 for this and every other available cohort: rows of masks, column titles, row names.
 
-    A row a patch, from little tissue to much: outline, PriorPath, ground truth, DEPAS. Beside an embedded cohort, whose
-    figures may be kept, only embedded ones are shown. generated_only: what PriorPath makes of sketches, what others make
-    of noise, and nothing that comes from real tissue.
+    One row per patch, from little tissue to much: outline, PriorPath, ground truth, DEPAS. With an embedded cohort,
+    whose figures may be published, only embedded ones are shown. generated_only: PriorPath's masks of sketches and
+    masks made from noise, nothing that comes from real tissue.
     """
     method = OURS + SKETCHED if generated_only else OURS
     found = [path.parents[2] for path in sorted((home() / "data" / profile).glob(f"*/generated/{method}/index.csv"))
@@ -83,14 +83,14 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
                 data / "patches" / "fine" / f"{name}.png", noise[RIVAL][i]]
             rows.append([read_mask(mask) for mask in chosen])
             labels.append(data.name if i == 0 else "")
-    return rows, (["PriorPath, of a sketch", *(LABELS[name] for name in noise)] if generated_only else
+    return rows, (["PriorPath, from a sketch", *(LABELS[name] for name in noise)] if generated_only else
                   ["coarse outline", "PriorPath", "ground truth", LABELS[RIVAL]]), labels
 
 
 def embedding_panels(places: pd.DataFrame, methods: Sequence[str], grid: bool = False) -> Figure:
-    """Figures 1d and 3a: one t-SNE of all masks, a panel a method, over the real test masks in black.
+    """Figures 1d and 3a: one t-SNE of all masks, one panel per method, over the real test masks in black.
 
-    places: as `ppcore.metrics.cells.embed` returns. grid: with the 3 x 3 cells, and their names.
+    places: from `ppcore.metrics.cells.embed`. grid: draw the 3 x 3 cells and their names, too.
     """
     methods = [name for name in methods if name in set(places["method"])]
     across = min(3, len(methods))
@@ -146,15 +146,15 @@ def _cell_colours(cells: pd.DataFrame) -> plt.cm.ScalarMappable:
 
 
 def _cell_legend(figure: Figure, cells: pd.DataFrame) -> None:
-    meaning = {NO_SAMPLE: "no sample: real masks, none of the method's", TOO_FEW: f"fewer than {LEAST} real, or of the method's",
-               NO_REAL: "no real mask"}
+    meaning = {NO_SAMPLE: "no sample: real masks, none of the method's",
+               TOO_FEW: f"fewer than {LEAST} masks, real or the method's", NO_REAL: "no real mask"}
     figure.legend(handles=[Patch(facecolor="white" if word == NO_REAL else "0.95", edgecolor="0.6", hatch=HATCH[word],
                                  label=text) for word, text in meaning.items() if word in set(cells["mmd2"])],
                   loc="outside lower center", ncols=3)
 
 
 def cell_maps(cells: pd.DataFrame, methods: Sequence[str]) -> Figure:
-    """Figure 3b: MMD² to the real masks in each cell of the 3 x 3 grid, a map a method, words where there is none."""
+    """Figure 3b: MMD² to the real masks in each cell of the 3 x 3 grid, or a word; one map per method."""
     table = cells[cells["space"] == "grid"]
     methods = [name for name in methods if name in set(table["method"])]
     colours, across = _cell_colours(cells), min(4, len(methods))
@@ -176,7 +176,7 @@ def cell_maps(cells: pd.DataFrame, methods: Sequence[str]) -> Figure:
 
 
 def cell_matrix(cells: pd.DataFrame, methods: Sequence[str]) -> Figure:
-    """The same in K-means cells of the real masks: a row a method, a column a cell, from little tissue to much."""
+    """The same in K-means cells of the real masks: one row per method, one column per cell, ordered by tissue."""
     table = cells[cells["space"] == "kmeans"]
     methods = [name for name in methods if name in set(table["method"])]
     names = sorted(table["cell"].unique(), key=int)
@@ -199,8 +199,8 @@ def cell_matrix(cells: pd.DataFrame, methods: Sequence[str]) -> Figure:
 def cell_averages(runs: Mapping[str, tuple]) -> Figure:
     """Figure 3c for every cohort whose cells are stored: each cell, their mean, and the MMD² over all masks.
 
-    runs: cohort -> (metrics, cells, ...), as `ppcore.metrics.findings.stored_runs` gives them. At the right of each method: in how
-    many of the cells with LEAST real masks it could be compared. Its mean leaves the others out.
+    runs: cohort -> (metrics, cells, ...), from `ppcore.metrics.findings.stored_runs`. On the right of each row: in how
+    many of the cells with LEAST real masks the method could be compared. Its mean omits the others.
     """
     runs = {cohort: run for cohort, run in runs.items() if run[1] is not None}
     methods = list(dict.fromkeys(name for metrics, *_ in runs.values() for name in methods_of(metrics)))
@@ -217,8 +217,8 @@ def cell_averages(runs: Mapping[str, tuple]) -> Figure:
                 mean = means.loc[(space, method)]
                 axis.plot(each, np.full(len(each), y - 0.15), "o", markersize=3.5, markerfacecolor="none",
                           markeredgewidth=0.7, color=colour_of(method), zorder=2)
-                axis.plot([overall.loc[(method, "mmd2"), "value"]] * 2, [y - 0.36, y + 0.36], color="0.2", linewidth=1.2,
-                          zorder=1)
+                axis.plot([overall.loc[(method, "mmd2"), "value"]] * 2, [y - 0.36, y + 0.36], color="0.2",
+                          linewidth=1.2, zorder=1)
                 axis.plot(mean["mean"], y + 0.15, MARKERS.get(method, "X"), markersize=6, color=colour_of(method),
                           markeredgecolor="white", markeredgewidth=0.5, zorder=3)
                 axis.text(0.99, y, f"{int(mean['cells'])}/{int(mean['of'])}", ha="right", va="center", fontsize=6.5,
@@ -229,10 +229,11 @@ def cell_averages(runs: Mapping[str, tuple]) -> Figure:
     axes[0, 0].set(yticks=list(places.values()), yticklabels=[LABELS.get(name, name) for name in places],
                    ylabel="3 x 3 cells of the t-SNE", xlim=(None, 1.35 * right))  # room for the counts
     axes[1, 0].set_ylabel("K-means cells")
-    figure.supxlabel("MMD² to the real masks; at the right, in how many cells it could be compared", fontsize=8)
+    figure.supxlabel("MMD² to the real masks; on the right, in how many cells it could be compared", fontsize=8)
     figure.legend(handles=[Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color="0.4", markersize=4,
                                   label="one cell"),
-                           Line2D([], [], marker="o", linestyle="", color="0.4", markersize=6, label="mean over the cells"),
+                           Line2D([], [], marker="o", linestyle="", color="0.4", markersize=6,
+                                  label="mean over the cells"),
                            Line2D([], [], marker="|", linestyle="", color="0.2", markersize=8, label="over all masks")],
                   loc="outside upper center", ncols=3)
     return figure

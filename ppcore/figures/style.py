@@ -1,4 +1,4 @@
-"""How is it shown?
+"""How do figures look?
 
 Every function draws into a new figure and returns it; `save` stores it. Colours are Okabe and Ito's, which readers
 with a colour-vision deficiency can tell apart. A mask is drawn with tissue dark on white.
@@ -30,7 +30,7 @@ def use_style() -> None:
 
 
 def save(figure: Figure, path: str | Path, pdf: bool = False) -> None:
-    """Store a figure as PNG, atomically; the bytes depend on the picture alone. pdf: and as PDF beside it, undated."""
+    """Store a figure as PNG, atomically; the bytes depend only on the picture. pdf: also as an undated PDF."""
     formats = {".png": {"Software": None}} | ({".pdf": {"CreationDate": None}} if pdf else {})
     for suffix, metadata in formats.items():
         with atomic(Path(path).with_suffix(suffix)) as temporary:

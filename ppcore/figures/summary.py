@@ -1,6 +1,6 @@
-"""What does the paper not show of a cohort? Similarity against control, coverage, and one page with all of it.
+"""What does the paper not show about a cohort? Similarity against control, coverage, and a one-page summary.
 
-Drawn from the stored tables, as `ppcore.figures.paper` draws the paper's own.
+Drawn from the stored tables, like the paper's own figures in `ppcore.figures.paper`.
 """
 
 import textwrap
@@ -22,9 +22,9 @@ from ppcore.metrics.table import LABELS
 
 
 def draw_plane(axis: Axes, metrics: pd.DataFrame, control: str, title: str, protocol: str = "A") -> None:
-    """Distance to real masks against how well the outline is kept, with intervals, into `axis`.
+    """Draw distance to real masks against control, with intervals, into `axis`.
 
-    Upper left is best: real, and obedient. Line and band: real masks of other subjects, with their interval.
+    Upper left is best: realistic, and true to the outline. Line and band: real masks of other subjects.
     """
     table, fixed = scores(metrics, protocol), scores(metrics)
     for method in (name for name in methods_of(metrics, protocol) if (name, control) in table.index):
@@ -36,7 +36,7 @@ def draw_plane(axis: Axes, metrics: pd.DataFrame, control: str, title: str, prot
     axis.axvspan(*floor[["low", "high"]].fillna(floor["value"]), color="0.9", zorder=0)
     axis.axvline(floor["value"], color="0.55", linewidth=1, zorder=1)
     axis.axhline(1, color="0.8", linewidth=0.7, zorder=0)
-    every = pd.concat([each.xs("mmd2", level="metric") for each in (table, fixed)])  # so that what lies below fits too
+    every = pd.concat([each.xs("mmd2", level="metric") for each in (table, fixed)])  # so that the strip below fits too
     left, right = every.min(axis=None), every.max(axis=None)
     bottom = min(0.75, axis.get_ylim()[0])
     axis.set(xlabel="MMD² to the real test masks", ylabel=title, ylim=(bottom, 1 + 0.06 * (1 - bottom)),
@@ -49,7 +49,7 @@ def _arms(score: pd.Series) -> np.ndarray:
 
 
 def draw_strip(axis: Axes, metrics: pd.DataFrame, control: str) -> None:
-    """Below a plane, on the same x: methods that are given no outline, a line each with its interval."""
+    """Below a plane, on the same x axis: methods that are given no outline, one line each, with intervals."""
     table = scores(metrics)
     methods = [name for name in methods_of(metrics) if (name, control) not in table.index]
     for i, method in enumerate(reversed(methods)):
@@ -62,9 +62,9 @@ def draw_strip(axis: Axes, metrics: pd.DataFrame, control: str) -> None:
 
 
 def plane(metrics: pd.DataFrame, protocol: str = "A") -> Figure:
-    """Similarity against control: left by IoU to the outline, right by boundary F1; below, what keeps to no outline.
+    """Similarity against control: left by IoU to the outline, right by boundary F1; below, methods without an outline.
 
-    From sketches (protocol B) the strip below is still protocol A's: a sketch changes nothing for what does without.
+    For sketches (protocol B) the strip below is still that of protocol A, as these methods see no sketch.
     """
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 3.6), height_ratios=[3, 1.1], sharex=True)
     for column, (control, title) in enumerate((("control_iou", "IoU to the outline"),
@@ -78,12 +78,12 @@ def plane(metrics: pd.DataFrame, protocol: str = "A") -> Figure:
 
 def _plane_legend(figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend([*(handle[0] for handle in handles), Patch(color="0.9")], [*labels, "real masks of other subjects, 95 %"],
-                  loc="outside upper center", ncols=5)
+    figure.legend([*(handle[0] for handle in handles), Patch(color="0.9")],
+                  [*labels, "real masks of other subjects, 95 %"], loc="outside upper center", ncols=5)
 
 
 def coverage_bars(metrics: pd.DataFrame, cells: pd.DataFrame) -> Figure:
-    """How much of the space of real masks each method reaches: what of it is stored, and the K-means cells reached."""
+    """How much of the space of real masks each method reaches: the stored metrics, and the K-means cells reached."""
     table, methods = scores(metrics), methods_of(metrics)
     titles = {"density": "density", "coverage": "coverage", "occupancy": "occupancy",
               "diversity_ratio": "diversity\nover real"}
@@ -113,9 +113,9 @@ def coverage_bars(metrics: pd.DataFrame, cells: pd.DataFrame) -> Figure:
 
 def one_page(title: str, metrics: pd.DataFrame, sentences: Sequence[str],
              rows: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """One page a cohort: two lines of reading, the key table, similarity against control, masks and images.
+    """One page per cohort: two sentences, the key table, similarity against control, masks and images.
 
-    sentences: as `ppcore.metrics.findings.reading` gives them; the first two are shown. rows: name -> pictures, masks or RGB.
+    sentences: from `ppcore.metrics.findings.reading`; the first two are shown. rows: name -> pictures, masks or RGB.
     """
     across = max(map(len, rows.values()))
     height, width = next(iter(rows.values()))[0].shape[:2]

@@ -1,8 +1,8 @@
 """Does similarity hold everywhere in the space of masks, or only on average?
 
-Figure 3 of the paper divides a t-SNE of real and synthetic masks into 3 x 3 cells and compares them cell by cell (section
-3.2; reading R28). So does this, and it does the same in K-means cells of the REAL masks, because extents and distances
-of a t-SNE mean nothing. The paper compares Inception features; here they are the 27 descriptors of each mask (R27).
+Figure 3 of the paper divides a t-SNE of real and synthetic masks into 3 x 3 cells and compares them cell by cell
+(section 3.2; reading R28). This file does so too, and repeats it in K-means cells of the REAL masks, because extents
+and distances in a t-SNE mean nothing. The paper compares Inception features; this study, 27 descriptors (R27).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,32 +18,32 @@ from ppcore.metrics.frechet import fid_kid
 from ppcore.metrics.morphometry import gaussian_kernel, in_real_units
 from ppcore.metrics.table import NO_WEIGHTS
 
-SIDE = 3  # cells a side of the grid (Figure 3)
-LEAST = 5  # masks a side that a cell needs for a number
+SIDE = 3  # cells per side of the grid (Figure 3)
+LEAST = 5  # masks of each set that a cell needs for a number
 LEAST_FID = 100  # likewise for FID, which is biased upwards and noisy below thousands of masks
-FAR = 10.0  # real sd at which a descriptor is cut off: a collapsed set would squeeze all others into one dot
-NO_SAMPLE, TOO_FEW, NO_REAL = "no sample", "too few", "no real"  # what stands where there is no number
+FAR = 10.0  # real sd at which descriptors are clipped: a collapsed set would squeeze all others into one dot
+NO_SAMPLE, TOO_FEW, NO_REAL = "no sample", "too few", "no real"  # written where there is no number
 WORDS = (NO_SAMPLE, TOO_FEW, NO_REAL)
 GRID_CELLS = tuple(f"{row}{column}" for row in "ABC" for column in "123")  # A1: upper left, C3: lower right
 
 
 @one_thread
 def embed(names: Mapping[str, Sequence[str]], descriptors: Mapping[str, np.ndarray], seed: int) -> pd.DataFrame:
-    """Place all masks in one plane and in cells: columns method, patch, x, y, grid, kmeans, a row a mask.
+    """Place all masks in one plane and in cells: columns method, patch, x, y, grid, kmeans; one row per mask.
 
-    descriptors: (N, D) of `describe_all` for "real" and each method. names: N names for each.
-    x, y: t-SNE (van der Maaten and Hinton 2008) of all sets together, one fit, in units of the real sd, cut off at FAR;
-    perplexity 30, or a third of the masks where they are few. grid: cell of GRID_CELLS, thirds of the plane's extent.
-    kmeans: "1" to "9" from little tissue to much, the nearest of CELLS centres of the real masks, or of one less than
-    there are different ones. `cell_shares` finds the same centres, but cuts no mask off at FAR and takes all different
-    ones where they are few. The same seed gives the same numbers on one machine; a t-SNE on another may be turned over.
-    Raises ValueError for no "real" or unequal lengths; `StudyError` for fewer than three different real masks.
+    descriptors: (N, D) from `describe_all` for "real" and each method. names: N names for each.
+    x, y: one t-SNE (van der Maaten and Hinton 2008) of all sets, in units of the real sd, clipped at FAR; perplexity
+    30, or a third of the masks if they are few. grid: cell of GRID_CELLS, thirds of the plane's extent. kmeans: "1" to
+    "9" from little tissue to much: the nearest of CELLS centres of the real masks, or of one centre fewer than there
+    are distinct ones. `cell_shares` finds the same centres, but does not clip, and takes every distinct mask if they
+    are few. The same seed gives the same numbers on one machine; on another, the t-SNE may be mirrored. Raises
+    ValueError for no "real" or unequal lengths; `StudyError` for fewer than three distinct real masks.
     """
     if "real" not in descriptors:
         raise ValueError(f"descriptors of {', '.join(descriptors)}: wanted 'real' among them")
     for method, values in descriptors.items():
         if len(names[method]) != len(values):
-            raise ValueError(f"{method}: {len(names[method])} names for {len(values)} masks, wanted one a mask")
+            raise ValueError(f"{method}: {len(names[method])} names for {len(values)} masks, wanted one per mask")
     real = in_real_units(descriptors["real"], descriptors["real"])[0].clip(-FAR, FAR)
     scaled = np.concatenate([in_real_units(descriptors["real"], values)[1] for values in descriptors.values()])
     scaled = scaled.clip(-FAR, FAR)
@@ -60,20 +60,20 @@ def embed(names: Mapping[str, Sequence[str]], descriptors: Mapping[str, np.ndarr
 
 
 def grid_lines(values: np.ndarray) -> np.ndarray:
-    """The SIDE + 1 lines that divide the extent of `values` (N,) into cells of one width, ends included."""
+    """The SIDE + 1 lines that divide the extent of `values` (N,) into cells of equal width, ends included."""
     return np.linspace(np.min(values), np.max(values), SIDE + 1)
 
 
 def cell_table(places: pd.DataFrame, descriptors: Mapping[str, np.ndarray], seed: int,
                masks: Mapping[str, Sequence[np.ndarray]] | None = None, weights=None) -> pd.DataFrame:
-    """How like the real masks of its cell each method's are: columns space, cell, method, n_real, n, mmd2, fid.
+    """Distance of each method's masks to the real ones, by cell: columns space, cell, method, n_real, n, mmd2, fid.
 
-    places: as `embed` returns for these descriptors. space: "grid" or "kmeans". n_real, n: masks in the cell.
-    mmd2: unbiased (`ppcore.metrics.morphometry.mmd`), in one ruler for all cells, that of all real masks, so that a cell
-    can be held against another and against the number over all masks; about 0, of either sign, where the two are alike.
-    A word stands for it where the cell holds no real mask (NO_REAL), none of the method's (NO_SAMPLE), or fewer than
-    LEAST of either (TOO_FEW). fid: where `weights` is the Inception weights file, and `masks` are given, in cells with
-    LEAST_FID masks of either; else the word that says why not (reading R26).
+    places: from `embed` for these descriptors. space: "grid" or "kmeans". n_real, n: masks in the cell.
+    mmd2: unbiased (`ppcore.metrics.morphometry.mmd`), with the scale and kernel of all real masks, so that cells can be
+    compared with each other and with the MMD over all masks. About 0, of either sign, if real and synthetic are alike.
+    It is a word if the cell holds no real mask (NO_REAL), none of the method's (NO_SAMPLE), or fewer than LEAST of
+    either (TOO_FEW). fid: a number if `weights` (the Inception weights file) and `masks` are given and the cell holds
+    LEAST_FID masks of each; otherwise a word (reading R26).
     """
     rows = []
     spaces = {"grid": GRID_CELLS, "kmeans": sorted(places["kmeans"].unique(), key=int)}
@@ -107,16 +107,16 @@ def _fid(masks, method: str, a: np.ndarray, b: np.ndarray, weights, seed: int) -
 
 
 def numbers(values: pd.Series) -> pd.Series:
-    """A column of a stored table as numbers, nan where a word stands."""
+    """A column of a stored table as numbers; words become nan."""
     return pd.to_numeric(values, errors="coerce")
 
 
 def cell_means(cells: pd.DataFrame) -> pd.DataFrame:
     """Mean over the cells that have a number (Figure 3c): columns space, method, mean, cells, of, no_sample.
 
-    cells: `cell_table`'s, or read from its file. of: cells with LEAST real masks or more, the most that a method can be
-    compared in. no_sample: how many of those hold none of the method's masks. A method that leaves cells out is
-    averaged over the rest alone, so read the mean beside `cells` of `of`.
+    cells: from `cell_table` or its file. of: number of cells with at least LEAST real masks, where a comparison is
+    possible. no_sample: how many of those hold none of the method's masks. A method that leaves cells empty is averaged
+    over the others only, so read the mean together with `cells` and `of`.
     """
     counts = cells["n_real"] >= LEAST
     table = cells.assign(value=numbers(cells["mmd2"]), counts=counts, empty=counts & (cells["n"] == 0))
@@ -126,5 +126,5 @@ def cell_means(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_cells(path) -> pd.DataFrame:
-    """Read cells.csv: words and numbers as they are written, counts as numbers."""
+    """Read cells.csv: values as text, counts as numbers."""
     return pd.read_csv(path, dtype=str, keep_default_na=False).astype({"n_real": int, "n": int})

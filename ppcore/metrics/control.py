@@ -1,6 +1,6 @@
 """Does the output keep to the outline that was asked for, and how much is left to chance?
 
-Controllability is the paper's claim, and it reports no number for it; these are ours (reading R30).
+The paper claims controllability but reports no number for it. These are ours (reading R30).
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ppcore.masks.make import check_mask
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of the tissue of two masks, in [0, 1]; 1 when neither has tissue.
 
-    a, b: (H, W) uint8 in {0, 1}. Raises ValueError for masks of another form or of two shapes.
+    a, b: (H, W) uint8 in {0, 1}. Raises ValueError for invalid masks or unequal shapes.
     """
     _check_pair(a, b)
     union = np.count_nonzero(a | b)
@@ -26,10 +26,10 @@ def boundary_f1(a: np.ndarray, b: np.ndarray, tolerance: float = 2) -> float:
     """F1 of the boundaries of two masks, in [0, 1] (Csurka et al. 2013; reading R30).
 
     a, b: (H, W) uint8 in {0, 1}. tolerance: px, Euclidean. Symmetric in a and b.
-    A boundary pixel is tissue with air above, below, left or right of it; the frame is no boundary.
+    A boundary pixel is tissue with air above, below, left or right of it; the frame does not count.
     Precision: share of a's boundary pixels within the tolerance of b's boundary. Recall: the reverse.
-    Where neither mask has a boundary (all tissue or all air): 1 if they are equal, 0 if opposite. Where only
-    one has: 0. Raises ValueError as `iou` does.
+    If neither mask has a boundary (all tissue or all air): 1 if they are equal, 0 if opposite. If only one
+    has: 0. Raises ValueError as `iou` does.
     """
     _check_pair(a, b)
     edge_a, edge_b = _boundary(a), _boundary(b)
@@ -45,8 +45,8 @@ def boundary_f1(a: np.ndarray, b: np.ndarray, tolerance: float = 2) -> float:
 def diversity(samples: np.ndarray) -> float:
     """Share of pixels in which two samples of one outline differ, mean over pairs, in [0, 1] (reading R30).
 
-    samples: (S, H, W) in {0, 1}, S >= 2, made from one and the same input; the study takes S = 8. 0 means
-    that the noise changes nothing; pix2pix is known to come near it (Isola et al. 2017, section 3.1).
+    samples: (S, H, W) in {0, 1}, S >= 2, made from the same input; the study uses S = 8. 0 means that the
+    noise has no effect; pix2pix is known to come close (Isola et al. 2017, section 3.1).
     Raises ValueError for another shape, S < 2, or a value that is neither 0 nor 1.
     """
     samples = np.asarray(samples)
@@ -55,7 +55,7 @@ def diversity(samples: np.ndarray) -> float:
     if not np.isin(samples, (0, 1)).all():
         raise ValueError(f"samples run from {samples.min()} to {samples.max()}: wanted 0 (air), 1 (tissue)")
     count, tissue = len(samples), samples.sum(axis=0, dtype=np.int64)
-    pairs = count * (count - 1) / 2  # of which, in one pixel, tissue x air differ
+    pairs = count * (count - 1) / 2  # at one pixel, tissue x air of them differ
     return float(np.mean(tissue * (count - tissue)) / pairs)
 
 
@@ -64,12 +64,11 @@ def disagreement(samples: np.ndarray, real: np.ndarray) -> float:
 
     samples: (S, H, W), made from C(m); real: m, (H, W); both in {0, 1}.
 
-    It is what `diversity` is held against. Were the samples drawn from what real masks an outline can have, m would be
-    one more sample, and in expectation two samples would differ by as much as a sample and m: diversity / disagreement,
-    over many outlines, would be 1. Far below 1, the model is surer of its pixels than it is right; above 1, it scatters
-    more than it errs. It is never above 2. The ratio does not say that a sample looks real, nor where the outline left
-    freedom, and a model that is right everywhere has none: 0 / 0.
-    Raises ValueError where the shapes do not go together.
+    The reference for `diversity`. If samples were drawn from the real masks that an outline can have, m would be one
+    more sample, and two samples would on average differ as much as a sample and m: diversity / disagreement, over many
+    outlines, would be 1. Far below 1, the model is overconfident; above 1, its samples vary more than they err. It is
+    never above 2. The ratio does not tell whether a sample looks real, nor where the outline left freedom. It is
+    undefined, 0 / 0, for a model that is right everywhere. Raises ValueError if the shapes do not match.
     """
     samples = np.asarray(samples)
     if samples.ndim != 3 or samples.shape[1:] != np.shape(real):
@@ -80,7 +79,7 @@ def disagreement(samples: np.ndarray, real: np.ndarray) -> float:
 def fraction_rank(asked: np.ndarray, obtained: np.ndarray) -> float:
     """Spearman's rank correlation of the tissue fractions asked for and obtained, in [-1, 1] (reading R30).
 
-    asked, obtained: (N,) in [0, 1]. 1: who asks for more tissue gets more, by whatever scale. nan where one is constant.
+    asked, obtained: (N,) in [0, 1]. 1: asking for more tissue always gives more. nan if either is constant.
     """
     if np.ptp(asked) == 0 or np.ptp(obtained) == 0:
         return float("nan")
@@ -89,13 +88,13 @@ def fraction_rank(asked: np.ndarray, obtained: np.ndarray) -> float:
 
 def control(outline: np.ndarray, generated: np.ndarray,
             coarsen: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-    """How well C(G(x)) gives x back (reading R30).
+    """How well C(G(x)) reproduces x (reading R30).
 
     outline: x, the coarse mask that was asked for; generated: G(x); both (H, W) uint8 in {0, 1}. coarsen: C,
     from mask to coarse mask (`ppcore.masks.make.coarse_mask`); without it, fine texture would count as an error.
     Returns `iou` and `boundary_f1` (2 px) of C(G(x)) against x, `fraction_bias`, the tissue fraction of C(G(x))
-    less that of x, and `fraction_error`, its absolute value: a mean bias of 0 can hide errors of both signs.
-    COPY, G(x) = x, scores 1, 1, 0, 0 where x = C(m), as C is idempotent (reading R7).
+    minus that of x, and `fraction_error`, its absolute value: a mean bias of 0 can hide errors of both signs.
+    COPY, G(x) = x, scores 1, 1, 0, 0 if x = C(m), as C is idempotent (reading R7).
     Raises ValueError as `iou` does.
     """
     returned = coarsen(generated)
@@ -110,7 +109,7 @@ def _boundary(mask: np.ndarray) -> np.ndarray:
 
 
 def _distance_to(edge: np.ndarray) -> np.ndarray:
-    """Distance of every pixel to the nearest one of edge, in px: (H, W) float32."""
+    """Distance of every pixel to the nearest edge pixel, in px: (H, W) float32."""
     return cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
@@ -118,4 +117,4 @@ def _check_pair(a: np.ndarray, b: np.ndarray) -> None:
     check_mask(a)
     check_mask(b)
     if a.shape != b.shape:
-        raise ValueError(f"masks have shapes {a.shape} and {b.shape}: wanted two of one shape")
+        raise ValueError(f"masks have shapes {a.shape} and {b.shape}: wanted equal shapes")

@@ -1,12 +1,12 @@
-"""Are synthetic masks copies of training masks? And how far would copying get?
+"""Are synthetic masks copies of training masks? And how well would copying do?
 
-A generator that hands out its training masks passes KS, FID, MMD and coverage. What it cannot do is to lie as far from
-the training set as held-out masks of other subjects do. Distances to the nearest training mask are taken in two spaces:
+A generator that returns its training masks passes KS, FID, MMD and coverage. But its masks lie nearer to the training
+set than held-out masks of other subjects do. The distance to the nearest training mask is measured in two spaces:
 
-    morphometry  the study's 27 descriptors in units of the training set. Primary: a mask that was flipped, moved a few
-                 pixels or redrawn with the same texture is still near its source.
-    pixels       1 - mean IoU of the masks at SIZE. It sees exact copies alone, but needs no choice of descriptors.
-                 Smooth masks overlap a little better with any mask, so that a ratio just below 1 says nothing here.
+    morphometry  the study's 27 descriptors in units of the training set. Primary: a mask that was flipped, shifted by a
+                 few pixels or redrawn with the same texture stays near its source.
+    pixels       1 - mean IoU of the masks at SIZE. Detects only exact copies, but needs no choice of descriptors.
+                 Smooth masks overlap slightly better with any mask, so a ratio just below 1 means nothing here.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy.stats import mannwhitneyu
 from ppcore.masks.kinds import shrink
 from ppcore.metrics.morphometry import in_real_units
 
-SIZE = (64, 128)  # px: blocks of 8 px of the paper's patch, so that thousands of masks compare in seconds
+SIZE = (64, 128)  # px: blocks of 8 px of the paper's patch; thousands of masks are compared in seconds
 
 
 def small_masks(masks) -> np.ndarray:
@@ -35,9 +35,8 @@ def descriptor_distance(train: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def pixel_distances(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
     """1 - mean IoU of each of `masks` (M, P) with each of `others` (N, P), both of `small_masks`: (M, N) in [0, 1].
 
-    Mean over tissue and air, as in segmentation. The IoU of tissue alone is the larger the denser the other mask is,
-    wherever its tissue lies, and would find the fullest training masks over and over. A class that neither mask has
-    counts as 1.
+    Mean over tissue and air, as in segmentation. The IoU of tissue alone grows with the amount of tissue in the other
+    mask, wherever it lies, and would keep finding the fullest training masks. A class absent from both counts as 1.
     """
     tissue = masks.astype(np.float32) @ others.T.astype(np.float32)  # in both; counts below 2^24 are exact
     in_masks, in_others = masks.sum(axis=1)[:, None], others.sum(axis=1)
@@ -47,11 +46,11 @@ def pixel_distances(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def nearest_outline(outlines: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """For each outline (M, P) the row of the nearest training outline, the first of equals: (M,) int.
+    """Row of the training outline nearest to each outline (M, P), the first if several are equally near: (M,) int.
 
-    outlines, train: coarse masks, as `small_masks` gives them; nearest by `pixel_distances`. The fine mask of that row is
-    what "nearest-train" answers with: retrieval, which needs no model, has real texture, and keeps to the outline only
-    as far as there is a training mask that does.
+    outlines, train: coarse masks from `small_masks`; nearest by `pixel_distances`. "nearest-train" returns the fine
+    mask of that row. Such retrieval needs no model and has real texture, but keeps to the outline only as well as the
+    best training mask does.
     """
     return pixel_distances(outlines, train).argmin(axis=1)
 
@@ -60,8 +59,8 @@ def nearest_train_ratio(held_out: np.ndarray, synthetic: np.ndarray) -> float:
     """Median distance of synthetic masks to their nearest training mask over that of held-out real masks.
 
     held_out: (N,), synthetic: (M,) distances, as above. 0: copies. 1: as far from the training set as other subjects'
-    real masks. Above 1: farther, as unrealistic masks are. Somewhat below 1 is no proof of copies: the training subjects'
-    own unseen tissue is nearer to the training set than other subjects' is. nan where held-out masks are at distance 0.
+    real masks. Above 1: farther, as unrealistic masks are. Somewhat below 1 does not prove copying: unseen tissue of
+    the training subjects is nearer to the training set, too. nan if the median of `held_out` is 0.
     """
     reference = np.median(held_out)
     return float(np.median(synthetic) / reference) if reference > 0 else float("nan")
@@ -70,11 +69,11 @@ def nearest_train_ratio(held_out: np.ndarray, synthetic: np.ndarray) -> float:
 def copying_ct(held_out: np.ndarray, synthetic: np.ndarray) -> float:
     """C_T of Meehan, Chaudhuri and Dasgupta 2020: a Mann-Whitney z of the same distances.
 
-    Well below 0: synthetic masks lie nearer to the training set than held-out ones do, as copies do. About 0: neither.
-    Above 0: farther. About standard normal for two samples of one distribution of independent masks; masks of one subject
-    are not independent, so that +-2 is no test here, and it grows with the root of the number of masks.
-    The article averages z over cells of the training set; this is z over one cell, all of it: a cell of a small cohort
-    would hold a handful of masks. Ties count one half; the spread is not corrected for them.
+    Well below 0: synthetic masks lie nearer to the training set than held-out ones, as copies do. About 0: equally
+    near. Above 0: farther. z is about standard normal for independent masks of one distribution. Masks of one subject
+    are not independent, so +-2 is no test here, and z grows with the root of the number of masks. The article averages
+    z over cells of the training set. Here the whole set is one cell, since cells of a small cohort would hold a handful
+    of masks. Ties count one half; the spread is not corrected for them.
     """
     n, m = len(held_out), len(synthetic)
     u = mannwhitneyu(synthetic, held_out, method="asymptotic").statistic  # pairs in which the synthetic one is farther

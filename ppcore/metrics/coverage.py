@@ -1,7 +1,7 @@
-"""Do synthetic masks come as varied as real ones do, or are whole kinds of mask missing?
+"""Are synthetic masks as varied as real ones, or are whole kinds of mask missing?
 
-Mode collapse is what the paper holds against DEPAS, in a picture (Figure 1d); these are numbers for it (reading R29).
-All work on the descriptors of `ppcore.masks.shapes`, in the units of the real set (`in_real_units`).
+The paper shows the mode collapse of DEPAS only as a picture (Figure 1d). These functions measure it (reading R29), on
+the descriptors of `ppcore.masks.shapes` in units of the real set (`in_real_units`).
 """
 
 import numpy as np
@@ -10,18 +10,18 @@ from scipy.spatial.distance import cdist
 from ppcore.masks.kinds import kmeans, one_thread
 from ppcore.metrics.morphometry import in_real_units
 
-NEIGHBOURS = 5  # k of Naeem et al. 2020, their choice and reading R29's
-CELLS = 9  # as many as the 3 x 3 grid of Figure 3 has
-REACHED = 0.5  # of the real share of a cell
+NEIGHBOURS = 5  # k, as in Naeem et al. 2020 (reading R29)
+CELLS = 9  # as many as in the 3 x 3 grid of Figure 3
+REACHED = 0.5  # a cell counts as reached from this fraction of its real share on
 
 
 def density(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
-    """How many real masks each synthetic one lies near, per k: (M,) floats >= 0 (Naeem et al. 2020, section 3.1).
+    """Number of real masks near each synthetic one, divided by k: (M,) floats >= 0 (Naeem et al. 2020, section 3.1).
 
-    real: (N, D), synthetic: (M, D) descriptors. "Near" is inside the ball around a real mask that reaches its k-th
-    nearest real mask; balls are closed, so that a copy counts even where k real masks are equal. The metric is the mean:
-    1 in expectation for two samples of one distribution, near 0 far from real masks, and above 1 for masks that crowd
-    where real ones are dense, which a collapsed generator can do. k is N - 1 at most. Raises ValueError as `mmd` does.
+    real: (N, D), synthetic: (M, D) descriptors. "Near" means inside the ball around a real mask that reaches its k-th
+    nearest real mask. Balls are closed, so a copy counts even if k real masks are equal. The metric is the mean: 1 in
+    expectation for two samples of one distribution, and near 0 far from real masks. It exceeds 1 for masks that crowd
+    where real ones are dense, as a collapsed generator's may. k is at most N - 1. Raises ValueError as `mmd` does.
     """
     k = min(k, len(real) - 1)
     return _inside(real, synthetic, k).sum(axis=0) / k
@@ -30,19 +30,20 @@ def density(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBOURS) -> np.
 def coverage(real: np.ndarray, synthetic: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
     """Whether each real mask has a synthetic one inside its ball (see `density`): (N,) bool (Naeem et al. 2020).
 
-    The metric is the mean, in [0, 1]. For two samples of one distribution its expectation is just below 1, for k = 5 and
-    large N = M .97 (their lemma 2); it falls with M, so methods are compared at equal M. Raises as `density`.
+    The metric is the mean, in [0, 1]. For two samples of one distribution its expectation is just below 1: .97 for k =
+    5 and large N = M (their lemma 2). It grows with M, so compare methods at equal M. Raises as `density`.
     """
     return _inside(real, synthetic, min(k, len(real) - 1)).any(axis=1)
 
 
 @one_thread
-def cell_shares(real: np.ndarray, synthetic: np.ndarray, cells: int = CELLS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def cell_shares(real: np.ndarray, synthetic: np.ndarray, cells: int = CELLS,
+                seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Share of the real and of the synthetic masks in each K-means cell of the REAL ones: two (cells,) that sum to 1.
 
-    real: (N, D), synthetic: (M, D) descriptors. The cells are fitted on the set that every other number compares with,
-    the real test masks: each then holds some of them, and real training masks serve as the row to read others beside.
-    As many cells as there are different real masks, where these are fewer. Raises ValueError as `mmd` does.
+    real: (N, D), synthetic: (M, D) descriptors. The cells are fitted on the real test masks, the reference of all other
+    metrics. So each cell holds some of them, and the real training masks can serve as a baseline. There are at most as
+    many cells as distinct real masks. Raises ValueError as `mmd` does.
     """
     real, synthetic = in_real_units(real, synthetic)
     cells = min(cells, len(np.unique(real, axis=0)))
@@ -52,11 +53,11 @@ def cell_shares(real: np.ndarray, synthetic: np.ndarray, cells: int = CELLS, see
 
 
 def occupancy(real_shares: np.ndarray, shares: np.ndarray) -> float:
-    """Share of the cells that a method reaches, in [0, 1]; real_shares, shares: (K,) of `cell_shares`.
+    """Share of the cells that a method reaches, in [0, 1]; real_shares, shares: (K,) from `cell_shares`.
 
-    Reached: at least REACHED times the real share of the cell. To ask for the whole share would fail a perfect method in
-    half of the cells, by chance. A cell is all that is nearest to its centre, however far: masks unlike any real one
-    fall in cells, too. Coverage is what says so.
+    Reached means at least REACHED times the real share of the cell. Requiring the whole share would fail a perfect
+    method in half of the cells, by chance. A cell includes everything nearest to its centre, however far away, so masks
+    unlike any real one also fall into cells. Coverage detects those.
     """
     return float(np.mean(shares >= REACHED * real_shares))
 
@@ -64,7 +65,7 @@ def occupancy(real_shares: np.ndarray, shares: np.ndarray) -> float:
 def total_variation(real_shares: np.ndarray, shares: np.ndarray) -> float:
     """Half the sum of |p - q| over the cells, in [0, 1]: the share of masks that would have to change cells.
 
-    Of two samples of one distribution it is not 0 but of order sqrt(cells / N); read it beside real-train's.
+    For two samples of one distribution it is not 0 but of order sqrt(cells / N). Compare it with that of real-train.
     """
     return float(np.abs(real_shares - shares).sum() / 2)
 

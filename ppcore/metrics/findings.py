@@ -1,6 +1,6 @@
-"""What did a run find? Its stored tables as numbers, and sentences that follow from them and from nothing else.
+"""What did a run find? Its stored tables as numbers, and sentences derived from these numbers alone.
 
-Two methods are told apart where their intervals over subjects do not overlap, and by nothing less.
+One method is called better than another only if their intervals over subjects do not overlap.
 """
 
 import json
@@ -19,17 +19,17 @@ from ppcore.study.errors import StudyError, warn
 
 COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid": "FID", "coverage": "coverage",
            "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1"}
-HIGHER = ("coverage", "density", "control_iou", "control_boundary_f1")  # is better; of all others, lower
+HIGHER = ("coverage", "density", "control_iou", "control_boundary_f1")  # higher is better; for all others, lower
 
 
 def scores(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
-    """Tidy metrics of one cohort as numbers: index (method, metric), columns value, low, high; nan where a word stands."""
+    """Tidy metrics of one cohort as numbers: index (method, metric), columns value, low, high; words become nan."""
     table = metrics[metrics["protocol"] == protocol].set_index(["method", "metric"])[["value", "low", "high"]]
     return table.apply(pd.to_numeric, errors="coerce").sort_index()
 
 
 def methods_of(metrics: pd.DataFrame, protocol: str = "A") -> list[str]:
-    """Methods of mask that a table holds, in the order of Table 2, then what has been added to it."""
+    """Mask methods in a table: those of Table 2 in its order, then any others."""
     found = metrics[(metrics["protocol"] == protocol) & (metrics["metric"] == "mmd2")]["method"]
     return [name for name in METHODS if name in set(found)] + [name for name in found.unique() if name not in METHODS]
 
@@ -46,7 +46,7 @@ def told_apart(table: pd.DataFrame, metric: str, other: str, one: str = OURS) ->
 
 
 def shown(table: pd.DataFrame, method: str, metric: str, digits: int = 3) -> str:
-    """`value [low, high]` to so many digits; empty where there is no number."""
+    """`value [low, high]` to `digits` significant digits; empty if there is no number."""
     if (method, metric) not in table.index or math.isnan(table.loc[(method, metric), "value"]):
         return ""
     value, low, high = table.loc[(method, metric)]
@@ -54,29 +54,31 @@ def shown(table: pd.DataFrame, method: str, metric: str, digits: int = 3) -> str
 
 
 def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[str]:
-    """Sentences on what PriorPath's masks are and are not better in, from the numbers alone: shapes, amount of tissue,
-    control, then coverage, regions and FID as far as they are stored."""
+    """Sentences that compare PriorPath's masks with those of the other methods, from the numbers alone: shapes, amount
+    of tissue, control, then coverage, regions and FID if stored."""
     table, others = scores(metrics), [name for name in methods_of(metrics) if name not in (OURS, FLOOR)]
     titles = {"mmd2": "Shapes (MMD²)", "ks": "Amount of tissue (KS)"}
     lines = [f"{title}: {_verdict(table, metric, others)}" for metric, title in titles.items()]
     kept = [name for name in (OURS, *others) if (name, "control_iou") in table.index]
-    for metric, title in (("control_iou", "Control (IoU to the outline)"), ("control_boundary_f1", "Control (boundary F1)")):
+    for metric, title in (("control_iou", "Control (IoU to the outline)"),
+                          ("control_boundary_f1", "Control (boundary F1)")):
         lines.append(f"{title}: {_verdict(table, metric, [name for name in kept if name not in (OURS, 'COPY')])}"
-                     + (" COPY is the outline." if "COPY" in kept else ""))
+                     + (" COPY is the outline itself." if "COPY" in kept else ""))
     for name in kept:
         if name != "COPY" and told_apart(table, "mmd2", "COPY", one=name) == "alike":
-            lines.append(f"{name} is not told apart from COPY in shapes: it makes no more of an outline than a copy does.")
+            lines.append(f"{name} is indistinguishable from COPY in shapes: no better than returning the outline.")
     if (OURS, "coverage") in table.index:
         lines.append(f"Coverage: {_verdict(table, 'coverage', others)}")
     means = None if cells is None else cell_means(cells).query("space == 'kmeans'").set_index("method")
     if means is not None and means["of"].max():
-        lines.append(f"Regions: of the {means['of'].max()} K-means cells with {LEAST} real masks or more, so many hold no mask: "
+        lines.append(f"Regions: left empty, of {means['of'].max()} K-means cells with {LEAST} or more real masks: "
                      + ", ".join(f"{LABELS.get(name, name)} {means.loc[name, 'no_sample']}"
                                  for name in (FLOOR, OURS, *others) if name in means.index) + ".")
     fid = metrics[(metrics["metric"] == "fid") & (metrics["protocol"] == "A")].set_index("method")
     if OURS in fid.index:
-        lines.append("FID: not computed, as the Inception weights were not at hand." if fid.loc[OURS, "value"] == NO_WEIGHTS
-                     else f"FID: {fid.loc[OURS, 'value']} from {fid.loc[OURS, 'n']} masks, COPY {fid.loc['COPY', 'value']}.")
+        lines.append("FID: not computed; the Inception weights were not available."
+                     if fid.loc[OURS, "value"] == NO_WEIGHTS else f"FID: {fid.loc[OURS, 'value']} from "
+                     f"{fid.loc[OURS, 'n']} masks, COPY {fid.loc['COPY', 'value']}.")
     return lines
 
 
@@ -86,8 +88,8 @@ def _verdict(table: pd.DataFrame, metric: str, others: Sequence[str]) -> str:
         if (name, metric) in table.index:
             groups.setdefault(told_apart(table, metric, name), []).append(
                 f"{LABELS.get(name, name)} ({table.loc[(name, metric), 'value']:.3g})")
-    words = {"better": "better than", "alike": "not told apart from", "worse": "worse than",
-             "unknown": "without an interval, and so not compared, beside"}
+    words = {"better": "better than", "alike": "indistinguishable from", "worse": "worse than",
+             "unknown": "not compared (no intervals) with"}
     parts = [f"{words[outcome]} {_listed(groups[outcome])}" for outcome in words if outcome in groups]
     floor = shown(table, FLOOR, metric)
     return (f"{LABELS[OURS]} {shown(table, OURS, metric)}{' is ' if parts else ''}{'; '.join(parts)}."
@@ -99,26 +101,26 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def read_run(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict]:
-    """metrics.csv, cells.csv and run.json of a figures folder; None and {} for what is not there.
+    """metrics.csv, cells.csv and run.json of a figures folder; None and {} if the last two are missing.
 
-    Raises `StudyError` where there is no metrics.csv, or one of another version of the study.
+    Raises `StudyError` if metrics.csv is missing, or was stored by another version of the study.
     """
     folder = Path(folder)
     if not (folder / "metrics.csv").exists():
-        raise StudyError(f"{folder / 'metrics.csv'} is not there: run the cohort first (./run_all.sh --cohort {folder.name} "
-                         f"--profile {folder.parent.name})")
+        raise StudyError(f"{folder / 'metrics.csv'} is missing: run the cohort first (./run_all.sh "
+                         f"--cohort {folder.name} --profile {folder.parent.name})")
     cells = read_cells(folder / "cells.csv") if (folder / "cells.csv").exists() else None
     record = json.loads((folder / "run.json").read_text()) if (folder / "run.json").exists() else {}
     metrics = read_metrics(folder / "metrics.csv")
     if absent := [name for name in METRIC_COLUMNS if name not in metrics]:
-        raise StudyError(f"{folder / 'metrics.csv'} has no {', '.join(absent)}: another version of the study stored it; run "
-                         "the cohort again (--from 08)")
+        raise StudyError(f"{folder / 'metrics.csv'} has no {', '.join(absent)}: another version of the study stored "
+                         "it; run the cohort again (--from 08)")
     return metrics, cells, record
 
 
 def stored_runs(folder: str | Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame | None, dict]]:
-    """Cohort -> `read_run`, of every cohort that a profile's figures folder holds, by name; what cannot be read is warned
-    of and left out."""
+    """Cohort -> `read_run` for every cohort in a profile's figures folder, sorted by name. Those that cannot be read
+    are skipped with a warning."""
     runs = {}
     for path in sorted(Path(folder).glob("*/metrics.csv")):
         try:
@@ -140,5 +142,6 @@ def overview(runs: dict[str, tuple]) -> pd.DataFrame:
             means = cell_means(cells).query("space == 'kmeans'").set_index("method")
             rows[cohort, "MMD², mean over K-means cells"] = {
                 name: f"{means.loc[name, 'mean']:.3g} in {means.loc[name, 'cells']} of {means.loc[name, 'of']}"
-                if means.loc[name, "cells"] else f"none of {means.loc[name, 'of']}" for name in methods if name in means.index}
+                if means.loc[name, "cells"] else f"none of {means.loc[name, 'of']}"
+                for name in methods if name in means.index}
     return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis(["cohort", "distance"])

@@ -1,7 +1,7 @@
-"""Does Inception-v3 see synthetic masks as it sees real ones? FID, KID by torch-fidelity (reading R25).
+"""Do synthetic and real masks look alike to Inception-v3? FID and KID by torch-fidelity (reading R25).
 
-FID is defined by one set of weights. A number from any other network is no FID, so without these weights
-there is no number (reading R26).
+FID is defined by one set of weights. A number from any other network is not FID, so without these weights
+none is given (reading R26).
 """
 
 import hashlib
@@ -15,20 +15,20 @@ from ppcore.masks.make import check_mask
 from ppcore.study.files import atomic
 
 WEIGHTS_URL = ("https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
-               "weights-inception-2015-12-05-6726825d.pth")  # as torch-fidelity has it
+               "weights-inception-2015-12-05-6726825d.pth")  # as in torch-fidelity
 WEIGHTS_NAME = WEIGHTS_URL.rsplit("/", 1)[-1]  # ends in 6726825d, the first digits of the sha256
-# pytorch-fid names the same file pt_inception-2015-12-05-6726825d.pth: the sha256 counts, not the name.
+# pytorch-fid calls the same file pt_inception-2015-12-05-6726825d.pth: only the sha256 counts.
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
-LEAST_MASKS = 20  # for FID at infinity: a line wants subsets of many sizes
+LEAST_MASKS = 20  # for FID at infinity: the fit needs subsets of many sizes
 
 
 def find_inception_weights(path: str | Path | None = None, download: bool = False) -> Path | None:
-    """The file of the original FID weights, its sha256 checked; None when it is not at hand (reading R26).
+    """Path of the original FID weights, their sha256 checked; None if the file is missing (reading R26).
 
-    path: the file, or None for torch-fidelity's own place, `checkpoints` in the torch hub folder.
-    download: fetch a missing file (95 MB) to that path; nothing is fetched otherwise.
-    Raises ValueError for another file: it is a pickle, which can run anything when it is loaded.
+    path: the file, or None for torch-fidelity's default, `checkpoints` in the torch hub folder.
+    download: fetch a missing file (95 MB) to that path; otherwise nothing is fetched.
+    Raises ValueError for any other file: a pickle can run arbitrary code when it is loaded.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME if path is None else Path(path)
     if not path.exists():
@@ -44,18 +44,18 @@ def fid_kid(generated: Sequence[np.ndarray], real: Sequence[np.ndarray], weights
             batch_size: int = 16, seed: int = 0) -> dict[str, float]:
     """FID and KID of generated masks or images against real ones: {"fid": ..., "kid": ..., "n": ...} (reading R25).
 
-    generated, real: masks (H, W) uint8 in {0, 1}, or RGB images (H, W, 3) uint8. FID's bias depends on their number,
-    so both sets give their first n masks, n being the smaller length. weights: what `find_inception_weights` returned.
-    seed: for the subsets of KID. Runs on a GPU where there is one.
+    generated, real: masks (H, W) uint8 in {0, 1}, or RGB images (H, W, 3) uint8. FID's bias depends on their number, so
+    only the first n of each set are used, n being the smaller length. weights: from `find_inception_weights`.
+    seed: for the subsets of KID. Runs on a GPU if there is one.
 
-    Masks are copied to three channels of {0, 255}. torch-fidelity squeezes them to 299 x 299, whatever their
-    aspect, with the TensorFlow 1 resampling of the original FID.
-    FID: Heusel et al. 2017, eq. 6. Below 2,048 masks its covariance is singular and it is biased upwards:
-    print n, and read KID beside it, which is unbiased (Binkowski et al. 2018): the mean over 100 subsets of
+    Masks are copied to three channels of {0, 255}. torch-fidelity resizes them to 299 x 299, ignoring the
+    aspect ratio, with the TensorFlow 1 resampling of the original FID.
+    FID: Heusel et al. 2017, eq. 6. Below 2,048 masks its covariance is singular and it is biased upwards, so
+    report n together with KID, which is unbiased (Binkowski et al. 2018). KID is the mean over 100 subsets of
     1,000 masks or, for n <= 1,000, one value from all of them.
-    Raises ValueError for fewer than two masks, a mask of another form, or another weights file.
+    Raises ValueError for fewer than two masks, an invalid mask, or another weights file.
     """
-    import torch_fidelity  # here, for it takes seconds and is needed only where the weights are
+    import torch_fidelity  # here: it takes seconds and is needed only with the weights
 
     n = min(len(generated), len(real))
     if n < 2:
@@ -66,7 +66,7 @@ def fid_kid(generated: Sequence[np.ndarray], real: Sequence[np.ndarray], weights
         feature_extractor="inception-v3-compat", feature_extractor_weights_path=str(weights),
         kid_subset_size=min(n, 1000), kid_subsets=100 if n > 1000 else 1, rng_seed=seed,
         cuda=torch.cuda.is_available(), batch_size=batch_size,
-        save_cpu_ram=True,  # no worker processes: the pictures are in this one's memory
+        save_cpu_ram=True,  # no worker processes: the pictures are already in memory
         cache=False, verbose=False)
     return {"fid": scores[torch_fidelity.KEY_METRIC_FID], "kid": scores[torch_fidelity.KEY_METRIC_KID_MEAN],
             "n": n}
@@ -75,7 +75,7 @@ def fid_kid(generated: Sequence[np.ndarray], real: Sequence[np.ndarray], weights
 def inception_features(pictures: Sequence[np.ndarray], weights: str | Path, batch_size: int = 16) -> np.ndarray:
     """Inception-v3's pool features of masks or images, as FID uses them: (N, 2048) float64.
 
-    pictures, weights: as in `fid_kid`. Raises ValueError for another weights file, or a mask of another form.
+    pictures, weights: as in `fid_kid`. Raises ValueError for another weights file or an invalid mask.
     """
     from torch_fidelity.utils import create_feature_extractor, extract_featuresdict_from_input_id
 
@@ -89,11 +89,11 @@ def inception_features(pictures: Sequence[np.ndarray], weights: str | Path, batc
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Frechet distance of two sets of features, (N, D) and (M, D), taken for Gaussians (Heusel et al. 2017, eq. 6).
+    """Frechet distance of two sets of features, (N, D) and (M, D), treated as Gaussian (Heusel et al. 2017, eq. 6).
 
-    The trace of the root of the product of both covariances is the nuclear norm of A B', A and B the centred features
-    over sqrt(N - 1), sqrt(M - 1) (Mathiasen and Hvilshoj 2020). So no (D, D) root is taken, and it is fast for N < D.
-    Raises ValueError for fewer than two rows or unequal D.
+    The trace of the root of the product of both covariances is the nuclear norm of A B', where A and B are the centred
+    features over sqrt(N - 1), sqrt(M - 1) (Mathiasen and Hvilshoj 2020). This needs no (D, D) root and is fast for N <
+    D. Raises ValueError for fewer than two rows or unequal D.
     """
     if a.ndim != 2 or a.shape[1:] != b.shape[1:] or min(len(a), len(b)) < 2:
         raise ValueError(f"features are {a.shape}, {b.shape}: wanted (N, D), (M, D), N, M > 1")
@@ -106,19 +106,18 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 def fid_infinity(generated: np.ndarray, real: np.ndarray, seed: int = 0, sizes: int = 15) -> float:
     """FID extrapolated to infinitely many masks (Chong and Forsyth 2020, section 4).
 
-    generated, real: (N, 2048) features of `inception_features`; the first n of each count, n being the smaller length.
-    FID's bias falls as 1 / N for large N, so a straight line through FID at `sizes` random subsets, of n / 2 to n masks, is
-    read off at 1 / N = 0. The article draws from the generated set alone, from a tenth of it on, 5,000 masks and more,
-    beside very many real ones. Here both sets are small, so both are drawn; and with fewer masks than features the curve
-    bends, so that only its end is fitted. On simulated features of variances 1, 1/2, 1/3, ... that takes away half of the
-    bias when n is half the number of features, four fifths when it is that number and nearly all at twice that; a line
-    from n / 10 on would take next to none at the second.
-    Read it beside FID, KID and n.
-    Raises ValueError for fewer than LEAST_MASKS.
+    generated, real: (N, 2048) from `inception_features`; the first n of each are used, n being the smaller length.
+    FID's bias falls as 1 / N for large N. So FID is computed on `sizes` random subsets of n / 2 to n masks, and a line
+    fitted against 1 / N is read at 0. The article subsamples only the generated set, of 5,000 masks and more, from a
+    tenth of it up, against very many real masks. Here both sets are small, so both are subsampled. With fewer masks
+    than features the curve bends, so only its end is fitted. On simulated features of variances 1, 1/2, 1/3, ... this
+    removes half of the bias when n is half the number of features, four fifths when n equals it, and nearly all at
+    twice that. A line from n / 10 up would remove almost none in the second case. Report it with FID, KID and n. Raises
+    ValueError for fewer than LEAST_MASKS masks.
     """
     n = min(len(generated), len(real))
     if n < LEAST_MASKS:
-        raise ValueError(f"found {len(generated)} generated and {len(real)} real masks: wanted {LEAST_MASKS} or more of each")
+        raise ValueError(f"{len(generated)} generated and {len(real)} real masks: wanted {LEAST_MASKS} or more of each")
     rng = np.random.default_rng(seed)
     counts = np.linspace(n / 2, n, sizes).astype(int)
     scores = [frechet_distance(*(features[rng.choice(n, count, replace=False)] for features in (generated, real)))
@@ -127,7 +126,7 @@ def fid_infinity(generated: np.ndarray, real: np.ndarray, seed: int = 0, sizes: 
 
 
 class _Pictures(torch.utils.data.Dataset):
-    """The first n masks or images as torch-fidelity wants them: (3, H, W) uint8, a mask in {0, 255}."""
+    """The first n masks or images as torch-fidelity expects them: (3, H, W) uint8, a mask in {0, 255}."""
 
     def __init__(self, pictures: Sequence[np.ndarray], n: int):
         self.pictures, self.n = pictures, n

@@ -1,7 +1,7 @@
-"""Do synthetic images look like real ones, without a pretrained network?
+"""Do synthetic images look like real ones? Measured without a pretrained network.
 
-An image becomes ten descriptors of its colours and of its detail; two sets of images are compared as the sets of masks
-are, by `ppcore.metrics.morphometry.mmd` and `wasserstein`. They say nothing of nuclei or of diagnosis.
+An image becomes ten descriptors of colour and detail. Sets of images are compared like sets of masks, by
+`ppcore.metrics.morphometry.mmd` and `wasserstein`. The descriptors say nothing about nuclei or diagnosis.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def describe_image(rgb: np.ndarray) -> np.ndarray:
     """The descriptors of one image, in the order of DESCRIPTORS: (10,) float64, about 0 to 1.
 
     rgb: (H, W, 3) uint8. Mean and sd over the pixels of CIE L*, a* and b*, each divided by 100. detail_s: sd of the
-    difference of two Gaussians of L*, of sigma s and 2 s px, divided by 10. Raises `ValueError` for another form.
+    difference of two Gaussians of L*, of sigma s and 2 s px, divided by 10. Raises `ValueError` for other arrays.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"image is {rgb.shape} {rgb.dtype}: wanted (H, W, 3) uint8")

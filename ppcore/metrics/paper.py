@@ -1,6 +1,6 @@
-"""What did the paper report? Its Table 2 and the factor of section 3.1, to stand beside ours.
+"""What did the paper report? Its Table 2 and the factor of section 3.1, for comparison with ours.
 
-They come from the paper's own four cohorts at its own scale. For any other cohort they are orientation, not a target.
+They come from the paper's own four cohorts at its own scale. For any other cohort they are a guide, not a target.
 """
 
 import math
@@ -32,13 +32,14 @@ METHODS = {"DCGAN": "DCGAN", "DEPAS": "DEPAS", "PriorPath": "pix2pix"}  # the pa
 
 
 def table_2_beside(metrics: pd.DataFrame, cohort: str) -> pd.DataFrame:
-    """Table 2: the paper's rows for each data set and ours below, columns method, KS, KL, FID.
+    """Table 2: the paper's rows for each data set, with ours below: columns dataset, method, KS, KL, FID.
 
-    metrics: tidy, of this cohort, protocol A as in the paper. Ours are `ks`, `kl_paper100` (the only form that can give
-    the paper's sizes, reading R24) and `fid`, each as stored: FID may be a word (R26).
+    metrics: tidy, of this cohort, protocol A as in the paper. Ours are `ks`, `kl_paper100` (the only form with values
+    as large as the paper's, reading R24) and `fid`, each as stored: FID may be a word (R26).
     """
     value = metrics[metrics["protocol"] == "A"].set_index(["method", "metric"])["value"]
-    rows = [(row.dataset, row.method, f"{row.ks:.3f}", f"{row.kl:.3f}", f"{row.fid:.1f}") for row in TABLE_2.itertuples()]
+    rows = [(row.dataset, row.method, f"{row.ks:.3f}", f"{row.kl:.3f}", f"{row.fid:.1f}")
+            for row in TABLE_2.itertuples()]
     for name, ours in METHODS.items():
         found = [value.get((ours, metric), "not run") for metric in ("ks", "kl_paper100", "fid")]
         rows.append((f"{cohort} here", f"{name} ({ours})" if name != ours else name, *map(_rounded, found)))
@@ -46,10 +47,10 @@ def table_2_beside(metrics: pd.DataFrame, cohort: str) -> pd.DataFrame:
 
 
 def cyclegan_factor(metrics: pd.DataFrame, stain: str) -> pd.DataFrame:
-    """How many times pix2pix's distance CycleGAN's is (section 3.1), columns distance, pix2pix, CycleGAN, factor, paper.
+    """CycleGAN's distance over pix2pix's (section 3.1): columns distance, pix2pix, CycleGAN, factor, paper.
 
-    metrics: tidy, of one cohort; protocol A. Above 1, pix2pix is closer to the real test masks. The paper has it for FID
-    alone, for `stain` "he" over three cohorts or "ihc". A word where there is no number; no factor of an MMD² that is
+    metrics: tidy, of one cohort; protocol A. Above 1, pix2pix is closer to the real test masks. The paper reports it
+    for FID only, for `stain` "he" over three cohorts and for "ihc". A word if a number is missing; empty if an MMD² is
     not above 0, since about 0 means alike.
     """
     value = metrics[metrics["protocol"] == "A"].set_index(["method", "metric"])["value"]
@@ -72,7 +73,7 @@ def _rounded(text: str) -> str:
 
 
 def table_1(index: pd.DataFrame, height: int, width: int, stain: str) -> pd.DataFrame:
-    """Table 1 of the paper for this cohort: parameter and value, one a row."""
+    """Table 1 of the paper for this cohort: columns parameter, value."""
     counts = index["split"].value_counts()
     values = _table_1_values(index["file"].nunique(), index["subject"].nunique(), counts.get("train", 0),
                              counts.get("test", 0), height=height, width=width, stain=stain, mpp=index["mpp"].mean())
@@ -80,7 +81,7 @@ def table_1(index: pd.DataFrame, height: int, width: int, stain: str) -> pd.Data
 
 
 def table_1_beside(index: pd.DataFrame, height: int, width: int, stain: str, cohort: str) -> pd.DataFrame:
-    """`table_1` in a column named `cohort`, and beside it the paper's four; a row a parameter."""
+    """`table_1` in a column named `cohort`, next to the paper's four; one row per parameter."""
     ours = table_1(index, height, width, stain).set_index("parameter")["value"]
     papers = {f"paper's {name}": _table_1_values(**column, height=512, width=1024) for name, column in TABLE_1.items()}
     return pd.DataFrame({cohort: ours} | papers)

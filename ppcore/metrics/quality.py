@@ -1,7 +1,6 @@
-"""Can this patch set be trusted: are train and test alike, does little hang on the threshold, is the stain as stated?
+"""Can this patch set be trusted? Are train and test alike, does the threshold matter, is the stain as stated?
 
-The paper gives a threshold for each stain (section 2.1) and checks none of this. Here it is reported, and nothing is
-dropped.
+The paper gives a threshold for each stain (section 2.1) and checks none of this. These checks drop nothing.
 """
 
 import math
@@ -17,31 +16,31 @@ from ppcore.metrics.control import iou
 from ppcore.metrics.distribution import ks
 from ppcore.study.errors import StudyError, warn
 
-# Of a pixel's optical density, a vector over R, G, B: its least length, and by how much of that length one channel must
-# exceed another. Haematoxylin, G - R = .05 and G - B = .41, is neither pink nor brown; nor is any mixture of it with
-# DAB pink, since G - R > .2 and G - B > .1 do not go together on the line between the two.
-LEAST_DENSITY = 0.2  # a paler pixel (gray above some 195) has more of JPEG's colour noise than of a stain's colour
+# Thresholds on a pixel's optical density, a vector over R, G, B: its least length, and the share of that length by
+# which one channel must exceed another. Haematoxylin (G - R = .05, G - B = .41) is neither pink nor brown. No mixture
+# of it with DAB is pink, since G - R > .2 and G - B > .1 never hold together on the line between the two.
+LEAST_DENSITY = 0.2  # in paler pixels (gray above about 195), JPEG's colour noise outweighs the stain
 GREEN_OVER_RED, GREEN_OVER_BLUE = 0.2, 0.1  # pink. Eosin: .92, .88 (Ruifrok), .59, .24 (Macenko)
 BLUE_OVER_GREEN, BLUE_OVER_RED = 0.02, 0.1  # brown. DAB: .21, .51
-LEAST_SHARE = 0.02  # of tissue; pink was seen to be 20 % or more of it in all H&E files, under 1 % in all IHC files
-NAMED = 5  # files that a warning names; the table has them all
+LEAST_SHARE = 0.02  # of tissue; pink was 20 % or more of it in all H&E files seen, under 1 % in all IHC files
+NAMED = 5  # files that a warning names; the table lists all
 
 _DENSITY = -np.log10(np.maximum(np.arange(256), 1) / 255).astype(np.float32)  # of each gray level
 
 
 def split_ks(index: pd.DataFrame) -> float:
-    """KS between the tissue fractions of train and test, in [0, 1]; nan where either has fewer than two patches."""
+    """KS between the tissue fractions of train and test, in [0, 1]; nan if either has fewer than two patches."""
     train, test = (index.loc[index["split"] == side, "tissue_fraction"].to_numpy() for side in ("train", "test"))
     return ks(train, test) if min(len(train), len(test)) > 1 else math.nan
 
 
 def threshold_sensitivity(folder: str | Path, patches: list[str], threshold: int, step: int = 10) -> pd.DataFrame:
-    """What another threshold would make of the fine masks, a row a patch (section 2.1; reading R3).
+    """How another threshold would change the fine masks, one row per patch (section 2.1; reading R3).
 
     folder: of a patch set; reads `rgb/<patch>.webp`. threshold: gray level 1-254, the one in use. step: gray levels
     to either side; lower and upper threshold stay within 1 to 254. Columns: patch; lower, threshold, upper, in gray
     levels; fraction_lower, fraction, fraction_upper, tissue fractions in [0, 1]; iou_lower, iou_upper, of the mask at
-    that threshold with the one in use, in [0, 1], 1 where both are empty.
+    that threshold with the one in use, in [0, 1], 1 if both are empty.
     """
     levels = {"lower": max(threshold - step, 1), "threshold": threshold, "upper": min(threshold + step, 254)}
     rows = []
@@ -56,10 +55,11 @@ def threshold_sensitivity(folder: str | Path, patches: list[str], threshold: int
 def stain_shares(rgb: np.ndarray, fine: np.ndarray) -> tuple[float, float]:
     """Shares of the tissue that are pink (eosin) and brown (DAB), each in [0, 1]; (0, 0) without tissue.
 
-    rgb: (H, W, 3) uint8. fine: (H, W) in {0, 1}, 1 = tissue. By optical density, -log10(I / 255): eosin absorbs green
-    most, DAB blue, haematoxylin red about as much as green (Ruifrok and Johnston 2001; Macenko et al. 2009). White is
-    255, not the patch's own glass: in a patch without any, what lies above the threshold is pale tissue (seen: a median
-    of 244, 204, 226 in H&E). So glass with a tenth less blue than red lets pale H&E look like "neither" or "ihc".
+    rgb: (H, W, 3) uint8. fine: (H, W) in {0, 1}, 1 = tissue. In optical density, -log10(I / 255), eosin absorbs green
+    most, DAB blue, and haematoxylin red about as much as green (Ruifrok and Johnston 2001; Macenko et al. 2009). White
+    is 255, not the patch's own glass: in a patch without glass, pixels above the threshold are pale tissue (one H&E
+    patch had a median of 244, 204, 226). So if glass has a tenth less blue than red, pale H&E may look "neither" or
+    "ihc".
     """
     density = _DENSITY[rgb[fine > 0]]
     if not len(density):
@@ -73,20 +73,20 @@ def stain_shares(rgb: np.ndarray, fine: np.ndarray) -> tuple[float, float]:
 
 
 def stain_check(folder: str | Path, index: pd.DataFrame, stain: str, patches: list[str]) -> pd.DataFrame:
-    """Does each file look like the stated stain? Warns of those that do not; a row a file, in order of name.
+    """Does each file look like the stated stain? Warns of those that do not; one row per file, sorted by name.
 
-    folder: of a patch set; reads `rgb/` and `fine/`. index: its index. stain: "he" or "ihc". patches: those to look at.
-    Columns: file; patches, how many were looked at; pink, brown, shares of their tissue in [0, 1]; looks, "he" where
-    pink makes up LEAST_SHARE or more and exceeds brown, "ihc" where brown does, else "neither"; stated; doubtful.
-    H&E is doubtful unless it looks like it, for eosin is in every H&E slide. IHC is doubtful only if it looks like H&E:
-    without the antigen it has no brown. Raises `StudyError` for an unknown stain and a patch that is not in the index.
+    folder: of a patch set; reads `rgb/` and `fine/`. index: its index. stain: "he" or "ihc". patches: those to check.
+    Columns: file; patches, how many were checked; pink, brown, shares of their tissue in [0, 1]; looks, "he" if pink
+    makes up LEAST_SHARE or more and exceeds brown, "ihc" if brown does, else "neither"; stated; doubtful.
+    H&E is doubtful unless it looks like H&E, as every H&E slide has eosin. IHC is doubtful only if it looks like H&E:
+    without the antigen it has no brown. Raises `StudyError` for an unknown stain or a patch that is not in the index.
     """
     if stain not in ("he", "ihc"):
         raise StudyError(f"stain is {stain!r}: wanted he or ihc (--stain he|ihc)")
     file_of = dict(zip(index["patch"], index["file"]))
     if unknown := [patch for patch in patches if patch not in file_of]:
-        raise StudyError(f"{len(unknown)} patches are not in the index, the first is {unknown[0]}: choose among its "
-                         "column patch, or run notebook 01 again")
+        raise StudyError(f"{len(unknown)} patches are not in the index, the first is {unknown[0]}: choose from its "
+                         "column `patch`, or run notebook 01 again")
     rows = []
     for patch in tqdm(patches, desc="checking the stain", unit="patch"):
         fine = read_mask(Path(folder) / "fine" / f"{patch}.png")

@@ -1,7 +1,7 @@
-"""How does each method score? Every metric of a set of masks or images against the real test ones, as tidy rows.
+"""How does each method score? All metrics of a set of masks or images against the real test set, as tidy rows.
 
-A row is a dict of metric, value, low, high, n. low and high: 95 % bootstrap over subjects (reading R31), empty where
-none is defined. n: number of synthetic masks, images or outlines.
+A row is a dict of metric, value, low, high, n. low and high: 95 % bootstrap interval over subjects (reading R31), empty
+if there is none. n: number of synthetic masks, images or outlines.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,16 +22,16 @@ from ppcore.metrics.morphometry import mmd, mmd_interval, wasserstein
 from ppcore.metrics.sets import MaskSet
 from ppcore.metrics.table import NO_WEIGHTS
 
-TOO_FEW = "too few masks"  # stands for FID at infinity
+TOO_FEW = "too few masks"  # written in place of FID at infinity
 
 
 def similarity_rows(real: MaskSet, synthetic: MaskSet, *, permutations: int, resamples: int, seed: int,
                     weights=None) -> list[dict]:
     """Everything that compares two sets: KS, KL, FID, KID, MMD, Wasserstein, density, coverage, occupancy of cells.
 
-    weights: the Inception weights file, or None, in which case FID and KID say so (R26). The interval of density is over
-    the synthetic subjects, the real set as it is, and that of coverage over the real subjects, the synthetic set as it
-    is: repeated masks on the other side would change the balls, or cover less than the set does.
+    weights: the Inception weights file; if None, FID and KID are NO_WEIGHTS (R26). The interval of density resamples
+    only the synthetic subjects, and that of coverage only the real ones: repeated masks in the other set would change
+    the balls, or cover less than the set does.
     """
     n, options = len(synthetic.masks), {"resamples": resamples, "seed": seed}
     rows = [_bootstrapped(metric.__name__, n, lambda r, s, f=metric: f(real.fractions[r], synthetic.fractions[s]),
@@ -70,22 +70,23 @@ def copying_rows(train: MaskSet, real: MaskSet, synthetic: MaskSet, *, resamples
 
 def control_rows(outlines: Sequence[np.ndarray], generated: MaskSet, coarsen: Callable[[np.ndarray], np.ndarray], *,
                  resamples: int, seed: int) -> list[dict]:
-    """How well each mask keeps to its outline (reading R30): means over masks, and the rank of the tissue fraction."""
+    """How well each mask keeps to its outline (reading R30): means over masks, rank correlation of tissue fractions."""
     each = pd.DataFrame([control(x, y, coarsen) for x, y in zip(outlines, generated.masks, strict=True)])
     asked = np.array([outline.mean() for outline in outlines])
     obtained = asked + each["fraction_bias"].to_numpy()
 
     def row(name: str, statistic: Callable[[np.ndarray], float]) -> dict:
-        return _bootstrapped(f"control_{name}", len(each), statistic, generated.subjects, resamples=resamples, seed=seed)
+        return _bootstrapped(f"control_{name}", len(each), statistic, generated.subjects, resamples=resamples,
+                             seed=seed)
 
     return [*(row(name, lambda i, name=name: each[name].to_numpy()[i].mean()) for name in each),
             row("fraction_rank", lambda i: fraction_rank(asked[i], obtained[i]))]
 
 
 def diversity_rows(samples: Sequence[np.ndarray], real: MaskSet, *, resamples: int, seed: int) -> list[dict]:
-    """Diversity, mean over outlines, and over the mean error to the real mask (`control.disagreement`; reading R30).
+    """Mean diversity over outlines, and its ratio to the mean error (`control.disagreement`; reading R30).
 
-    samples: for each outline its (S, H, W); real: the fine mask of each.
+    samples: (S, H, W) for each outline; real: its fine mask.
     """
     spread = np.array([diversity(group) for group in samples])
     error = np.array([disagreement(group, mask) for group, mask in zip(samples, real.masks, strict=True)])
@@ -116,19 +117,20 @@ def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], subj
     interval = mmd_interval(*described, subjects_real, subjects_synthetic, resamples, seed)
     distances = wasserstein(*described)
     return [*(_row(f"image_{name}", scores[name], scores["n"]) for name in ("fid", "kid")),
-            _row("image_mmd2", distance, n, *interval), _row("image_mmd_p", p, n), _row("image_w1_mean", distances.mean(), n),
+            _row("image_mmd2", distance, n, *interval), _row("image_mmd_p", p, n),
+            _row("image_w1_mean", distances.mean(), n),
             *(_row(f"image_w1_{name}", value, n) for name, value in zip(IMAGE_DESCRIPTORS, distances))]
 
 
 def image_control_row(masks: Sequence[np.ndarray], images: Sequence[np.ndarray], air_threshold: int) -> dict:
-    """Row for how well an image keeps to the mask it was to fill: IoU of that mask and of the image's own tissue, by
-    the threshold that made the real masks (gray 0-255, reading R3); mean over the images."""
+    """Row for how well images keep to their masks: mean IoU of each mask and the image's own tissue, found with the
+    threshold that made the real masks (gray 0-255, reading R3)."""
     return _row("image_control_iou", float(np.mean([iou(mask, tissue_mask(rgb, air_threshold))
                                                     for mask, rgb in zip(masks, images)])), len(masks))
 
 
 def _inception_scores(generated: Sequence[np.ndarray], real: Sequence[np.ndarray], weights, seed: int) -> dict:
-    """`fid_kid` and `fid_infinity`, or words that say why there is none."""
+    """`fid_kid` and `fid_infinity`, or words that say why they are missing."""
     if weights is None:
         return {"fid": NO_WEIGHTS, "kid": NO_WEIGHTS, "fid_infinity": NO_WEIGHTS, "n": len(generated)}
     scores = fid_kid(generated, real, weights, seed=seed)
@@ -140,7 +142,7 @@ def _inception_scores(generated: Sequence[np.ndarray], real: Sequence[np.ndarray
 
 def _bootstrapped(metric: str, n: int, statistic: Callable[..., float], *subjects: np.ndarray, resamples: int,
                   seed: int) -> dict:
-    """Row with the statistic of all patches, and its interval over subjects."""
+    """Row with the statistic over all patches and its interval over subjects."""
     low, high = bootstrap_by_subject(statistic, *subjects, resamples=resamples, seed=seed)
     return _row(metric, statistic(*(np.arange(len(labels)) for labels in subjects)), n, low, high)
 

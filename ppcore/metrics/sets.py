@@ -1,4 +1,4 @@
-"""Which masks are compared, and to whom do they belong?"""
+"""Which masks are compared, and which subjects are they from?"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ppcore.metrics.copying import small_masks
 
 
 class MaskFiles(Sequence):
-    """Masks of files, read anew each time one is asked for: a cohort's training masks would fill the memory."""
+    """Masks read from files on each access, as a cohort's training masks would fill the memory."""
 
     def __init__(self, paths: Iterable[Path]):
         self.paths = list(paths)
@@ -29,7 +29,7 @@ class MaskFiles(Sequence):
 class MaskSet:
     """Masks of one method (or the real ones) and the subject of each.
 
-    masks: N arrays (H, W) in {0, 1}. subjects: (N,) labels; a mask made from an outline carries its subject.
+    masks: N arrays (H, W) in {0, 1}. subjects: (N,) labels; a mask made from an outline has the outline's subject.
     """
 
     masks: Sequence[np.ndarray]
@@ -52,10 +52,10 @@ class MaskSet:
 
 
 def read_set(folder: Path, names: Iterable[str], subjects: Iterable[str], ending: str = "") -> MaskSet:
-    """The masks <name><ending>.png of a folder, in the order of `names`; subjects: one label a mask."""
+    """The masks <name><ending>.png of a folder, in the order of `names`; subjects: one label per mask."""
     return MaskSet(MaskFiles(folder / f"{name}{ending}.png" for name in names), np.asarray(subjects))
 
 
 def read_samples(folder: Path, names: Iterable[str], count: int) -> list[np.ndarray]:
-    """For each name its masks <name>_0.png to <name>_<count - 1>.png, (count, H, W) uint8 in {0, 1}."""
+    """For each name, its masks <name>_0.png to <name>_<count - 1>.png, (count, H, W) uint8 in {0, 1}."""
     return [np.stack([read_mask(folder / f"{name}_{sample}.png") for sample in range(count)]) for name in names]

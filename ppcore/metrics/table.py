@@ -1,4 +1,4 @@
-"""How does each method score? Table 2 and its like, from the tidy rows of metrics.csv."""
+"""How does each method score? Table 2 and similar tables, from the tidy rows of metrics.csv."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from ppcore.methods.table import FLOOR, ROWS, names
 
 METHODS = names()  # the rows of Table 2, in their order
 IMAGE_METHODS = (FLOOR, *names(makes="image"))
-SKETCH_METHODS = names(given="outline")  # from sketches (protocol B): what is given an outline, and no more
+SKETCH_METHODS = names(given="outline")  # protocol B: only methods that take an outline
 LABELS = {row.name: row.label for row in ROWS}
 # protocol (reading R10): "A", outlines C(m) of test masks; "B drawn" or "B simulated", sketches
 COLUMNS = ("cohort", "method", "protocol", "metric", "value", "low", "high", "n", "seed", "device", "commit")
-NO_WEIGHTS = "no weights"  # what stands for FID and KID without the Inception weights (reading R26)
+NO_WEIGHTS = "no weights"  # written for FID and KID without the Inception weights (reading R26)
 
 MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "mmd2", "mmd_p", "mmd_p_holm", "w1_mean",
                 "density", "coverage", "occupancy", "occupancy_tv", "nearest_train_ratio", "copying_ct", "control_iou",
@@ -23,23 +23,23 @@ IMAGE_METRICS = ("image_fid", "image_kid", "image_mmd2", "image_mmd_p", "image_w
 
 
 def compare(scores: dict[str, list[dict]], metrics: Sequence[str]) -> pd.DataFrame:
-    """Values of the rows of several methods, as they are written: a row a metric, a column a method, "" where none."""
+    """Values of several methods as they are written: one row per metric, one column per method, "" if missing."""
     columns = {name: {row["metric"]: row["value"] for row in rows} for name, rows in scores.items()}
     return pd.DataFrame(columns).reindex(metrics).fillna("")
 
 
 def table_2(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
-    """Table 2 from the tidy metrics of one cohort: a row a method of METHODS (from sketches: SKETCH_METHODS), also of
-    those not run. Rows of several training seeds give `mean [least, largest]` over the seeds (reading R31)."""
+    """Table 2 from the tidy metrics of one cohort: one row per method of METHODS (from sketches: SKETCH_METHODS), run
+    or not. Rows of several training seeds give `mean [least, largest]` over the seeds (reading R31)."""
     return _table(metrics[metrics["protocol"] == protocol], METHODS if protocol == "A" else SKETCH_METHODS, {
-        "ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID", "mmd2": "MMD²",
-        "mmd_p_holm": "MMD p (Holm)", "w1_mean": "W1 (sd)", "density": "density", "coverage": "coverage",
-        "nearest_train_ratio": "nearest-train ratio", "control_iou": "IoU to outline",
+        "ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID",
+        "mmd2": "MMD²", "mmd_p_holm": "MMD p (Holm)", "w1_mean": "W1 (sd)", "density": "density",
+        "coverage": "coverage", "nearest_train_ratio": "nearest-train ratio", "control_iou": "IoU to outline",
         "control_boundary_f1": "boundary F1", "diversity": "diversity"})
 
 
 def image_table(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The same for the images: a row for each of IMAGE_METHODS."""
+    """The same for images: one row per method of IMAGE_METHODS."""
     return _table(metrics[metrics["metric"].str.startswith("image_")], IMAGE_METHODS, {
         "image_fid": "FID", "image_kid": "KID", "image_mmd2": "MMD²", "image_mmd_p": "MMD p",
         "image_w1_mean": "W1 (sd)", "image_control_iou": "IoU to fine mask"})
@@ -56,7 +56,7 @@ def _table(metrics: pd.DataFrame, methods: Sequence[str], shown: dict[str, str])
 
 
 def _cell(scores: pd.DataFrame) -> str:
-    """`value [low, high]` to three digits, over seeds where there are several rows; words as they are."""
+    """`value [low, high]` to three digits, over seeds if there are several rows; words stay."""
     values = pd.to_numeric(scores["value"], errors="coerce")
     if values.isna().any() or not len(scores):
         return ", ".join(scores["value"].unique())
@@ -66,5 +66,5 @@ def _cell(scores: pd.DataFrame) -> str:
 
 
 def read_metrics(path) -> pd.DataFrame:
-    """Read metrics.csv with every value as it is written, words and empty cells too; `n` and `seed` are numbers."""
+    """Read metrics.csv: values as text, words and empty cells included; `n` and `seed` as numbers."""
     return pd.read_csv(path, dtype=str, keep_default_na=False).astype({"n": int, "seed": int})

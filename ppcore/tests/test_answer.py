@@ -139,14 +139,14 @@ def test_a_stored_drawing_is_made_again_bit_for_bit_and_a_changed_one_is_found(m
 def test_a_model_trained_since_is_told(models):
     folder = save(models, draw_fine(models, disc(), 1), "first")
     store_models(seed=1)
-    with pytest.raises(StudyError, match="was drawn by another pix2pix than the one that is there now"):
+    with pytest.raises(StudyError, match="was made by another pix2pix, which has been trained again since"):
         reproduce(folder)
 
 
 @pytest.mark.parametrize("left", ["", "{", "[]", "{}"])
 def test_a_folder_without_a_drawing_is_told(models, tmp_path, left):
     (tmp_path / "drawing.json").write_text(left)
-    with pytest.raises(StudyError, match="holds no drawing that can be made again"):
+    with pytest.raises(StudyError, match="holds no drawing that can be reproduced"):
         reproduce(tmp_path)
 
 
@@ -154,7 +154,7 @@ def test_a_folder_without_a_drawing_is_told(models, tmp_path, left):
     "../out", "..", ".", "", "a/b", "/tmp/a", "a\\b", ".hidden", "a\n", "a b", "ä", "a" * 81])
 def test_a_name_never_leaves_the_folder_of_drawings(models, tmp_path, name):
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(StudyError, match="is no name for a folder in drawings"):
+    with pytest.raises(StudyError, match="is no valid name for a folder in drawings"):
         save(models, draw_fine(models, disc(), 1), name)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -162,7 +162,7 @@ def test_a_name_never_leaves_the_folder_of_drawings(models, tmp_path, name):
 def test_a_taken_name_keeps_what_it_holds(models):
     folder = save(models, draw_fine(models, disc(), 1), "first")
     before = (folder / "drawing.json").read_bytes()
-    with pytest.raises(StudyError, match="is there already: take another name"):
+    with pytest.raises(StudyError, match="already exists: take another name"):
         save(models, draw_fine(models, disc(), 2), "first")
     assert (folder / "drawing.json").read_bytes() == before
     assert [path.name for path in folder.parent.iterdir()] == ["first"]

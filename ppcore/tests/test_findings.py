@@ -28,20 +28,21 @@ def test_two_methods_are_told_apart_only_where_their_intervals_do_not_overlap(lo
 
 def test_the_sentences_follow_from_the_numbers():
     shapes, tissue, iou, boundary, *rest = reading(METRICS, CELLS)
-    assert shapes == ("Shapes (MMD²): PriorPath (pix2pix) 0.2 [0.15, 0.3] is better than COPY (0.8), CycleGAN (0.5) and DEPAS "
-                      "(our reading) (1.4). Real masks of other subjects: 0.01 [-0.02, 0.1].")
-    assert iou.endswith("is better than CycleGAN (0.6). COPY is the outline.") and boundary.startswith("Control (boundary F1)")
+    assert shapes == ("Shapes (MMD²): PriorPath (pix2pix) 0.2 [0.15, 0.3] is better than COPY (0.8), CycleGAN (0.5) "
+                      "and DEPAS (our reading) (1.4). Real masks of other subjects: 0.01 [-0.02, 0.1].")
+    assert iou.endswith("is better than CycleGAN (0.6). COPY is the outline itself.")
+    assert boundary.startswith("Control (boundary F1)")
     assert "PriorPath (pix2pix) 0, COPY 0, DEPAS (our reading) 1" in rest[-1]
     near = METRICS.copy()
     near.loc[(near["method"] == "COPY") & (near["metric"] == "mmd2"), "low"] = "0.25"
     near.loc[(near["method"] == "CycleGAN") & (near["metric"] == "mmd2"), "high"] = "0.75"
     sentences = reading(near)
-    assert "is better than CycleGAN (0.5) and DEPAS (our reading) (1.4); not told apart from COPY (0.8)." in sentences[0]
-    assert "CycleGAN is not told apart from COPY in shapes: it makes no more of an outline than a copy does." in sentences
+    assert "and DEPAS (our reading) (1.4); indistinguishable from COPY (0.8)." in sentences[0]
+    assert "CycleGAN is indistinguishable from COPY in shapes: no better than returning the outline." in sentences
     unknown = reading(METRICS.assign(low="", high=""))
-    assert "without an interval, and so not compared, beside COPY (0.8)" in unknown[0] and "better" not in " ".join(unknown)
+    assert "is not compared (no intervals) with COPY (0.8)" in unknown[0] and "better" not in " ".join(unknown)
     fid = pd.concat([METRICS, tidy([("pix2pix", "fid", "no weights", "", ""), ("COPY", "fid", "no weights", "", "")])])
-    assert reading(fid)[-1] == "FID: not computed, as the Inception weights were not at hand."
+    assert reading(fid)[-1] == "FID: not computed; the Inception weights were not available."
 
 
 def test_cells_that_are_all_too_thin_give_no_sentence_and_no_error():

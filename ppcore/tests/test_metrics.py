@@ -103,7 +103,7 @@ def test_bootstrap_widens_with_fewer_subjects_and_needs_two():
     assert width(4) > 1.5 * width(40)
     assert np.isnan(bootstrap_by_subject(lambda i: 1.0, np.zeros(10))).all()
     assert np.isnan(bootstrap_by_subject(lambda i, j: 1.0, np.arange(10), np.full(5, 99))).all()
-    with pytest.raises(ValueError, match="one label a patch"):
+    with pytest.raises(ValueError, match="one label per patch"):
         bootstrap_by_subject(lambda i: 1.0, np.arange(10), 200)  # resamples goes by name
 
 
@@ -160,7 +160,7 @@ def test_boundary_f1_without_boundaries():
 
 def test_masks_are_checked():
     mask = box(1, 1)
-    for bad, words in ((mask * 255, "255"), (mask.astype(float), "float64"), (mask[:9], "one shape")):
+    for bad, words in ((mask * 255, "255"), (mask.astype(float), "float64"), (mask[:9], "equal shapes")):
         with pytest.raises(ValueError, match=words):
             iou(mask, bad)
 

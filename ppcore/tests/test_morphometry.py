@@ -217,7 +217,7 @@ def test_interval_needs_subjects():
     x = np.random.default_rng(0).normal(size=(6, 2))
     assert np.isnan(mmd_interval(x, x, np.zeros(6), np.zeros(6))).all()
     assert np.isnan(mmd_interval(x, x, np.arange(6), np.full(6, 99))).all()
-    with pytest.raises(ValueError, match="one label a mask"):
+    with pytest.raises(ValueError, match="one label per mask"):
         mmd_interval(x, x, np.arange(5), np.arange(6))
     # Two subjects of one mask: a draw with a single subject has no pair, and is left out.
     assert np.isfinite(mmd_interval(x[:2], x[2:4], np.arange(2), 2 + np.arange(2))).all()

@@ -67,13 +67,13 @@ def test_what_is_saved_is_made_again_bit_for_bit_and_a_bad_name_is_refused(visit
     fine = f"{here.expected(WAY).mean():.1%}"
     assert here.said().count(f"tissue, asked for {fine}") == 2
     before = sorted(here.drawings.parent.rglob("*"))
-    assert "is no name for a folder in drawings" in here.save("../../out")
+    assert "is no valid name for a folder in drawings" in here.save("../../out")
     assert sorted(here.drawings.parent.rglob("*")) == before
     assert "Saved in" in here.save("kept") and "take another name" in here.save("kept")
     outlined, _ = read_labelme(here.drawings / "kept" / "sketch.json", H, W)  # what Labelme opens
     assert iou(outlined, read_mask(here.drawings / "kept" / "sketch.png")) > 0.98
     status, said = run_all("draw", "--reproduce", str(here.drawings / "kept"), home=here.drawings.parents[3])
-    assert status == 0 and "made again, the same bit for bit" in said
+    assert status == 0 and "reproduced bit for bit" in said
     assert sorted(path.name for path in (here.drawings / "kept").iterdir()) == [
         "coarse.png", "drawing.json", "fine_0.png", "fine_1.png", "rgb_0.webp", "rgb_1.webp", "sketch.json",
         "sketch.png"]

@@ -32,7 +32,7 @@ def test_saved_drawings_become_a_data_set_the_same_as_by_the_command_it_names(vi
     here.mouse([(0.2, 0.8), (0.8, 0.8)])
     assert "Saved in" in here.save("more")
     before = sorted(here.drawings.parent.rglob("*"))
-    assert "is no name for a folder in sets" in make_set(here, "../out", "is no name")
+    assert "is no valid name for a folder in sets" in make_set(here, "../out", "is no valid name")
     assert sorted(here.drawings.parent.rglob("*")) == before
     said = make_set(here, "mine")
     index = pd.read_csv(sets / "mine" / "index.csv").set_index("pair")
@@ -64,7 +64,7 @@ def test_a_set_grows_with_the_drawings_and_keeps_what_it_has(visit):
     assert "Saved in" in here.save("second")
     here.answered(lambda: here.press("Fill"))
     assert "Saved in" in here.save("full")
-    assert "Left out, as all tissue or not readable: full" in make_set(here, "grown", "Left out")
+    assert "Left out, as all tissue or unreadable: full" in make_set(here, "grown", "Left out")
     assert {"first", "second"} <= set(pd.read_csv(made / "index.csv")["outline"])
     assert {path: path.stat().st_mtime_ns for path in made.rglob("first_*")} == before
     here.answered(lambda: here.page.get_by_label("Seed").fill("7"))
@@ -91,7 +91,7 @@ def test_the_page_in_a_notebook_answers_until_the_kernel_ends_and_leaves_no_fram
         run("from ppcore.drawing.answer import open_models\nfrom ppcore.drawing.page import show_inline\n"
             "models = open_models('smoke', 'PHANTOM', threads=1)", somebody=True)
         alone = run("page = show_inline(models)", somebody=False)
-        assert "nobody sits at this notebook" in alone and "iframe" not in alone and "127.0.0.1" not in alone
+        assert "this notebook runs unattended" in alone and "iframe" not in alone and "127.0.0.1" not in alone
         shown = run("page = show_inline(models)", somebody=True)
         address = re.search(r'<iframe[^>]*src=\\?"(http://127.0.0.1:\d+)/', shown)[1]
         here = Visit(browser, (address, tmp_path, 0))

@@ -46,7 +46,7 @@ def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(models, tmp_pat
     assert files_of(tmp_path / "broken") == files_of(tmp_path / "straight")
     alone = generate_pairs(models, outlines[2:], tmp_path / "alone", seed=3, variants=2)
     assert alone["fine_hash"].tolist() == index["fine_hash"].tolist()[4:]
-    with pytest.raises(StudyError, match="another seed, number of variants, commit or other"):
+    with pytest.raises(StudyError, match="other models, or of another seed, number of variants, commit or"):
         generate_pairs(models, outlines, tmp_path / "straight", seed=4, variants=2)
     generate_pairs(models, outlines[:1], tmp_path / "straight", seed=4, anew=True)
     assert len(list((tmp_path / "straight").rglob("*.png"))) == 2  # a coarse and a fine mask, nothing of the old set

@@ -75,7 +75,7 @@ def test_every_method_stands_in_the_plane_once_with_its_interval():
     assert upper.get_xlim()[1] > 1.6 and upper.get_xlim()[0] < -0.02  # what lies below fits on the same scale
 
 
-def test_no_interval_and_no_further_metric_are_stood():
+def test_missing_intervals_and_metrics_are_tolerated():
     bare = METRICS.assign(low="", high="")
     summary.plane(bare)
     assert len(summary.coverage_bars(bare, CELLS).axes) == 1  # cells reached, and nothing that is not stored

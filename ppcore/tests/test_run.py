@@ -162,6 +162,6 @@ def test_tables_that_came_with_the_repository_do_not_pass_for_a_finished_study(t
 def test_only_runs_one_notebook_and_its_cohort_is_locked_meanwhile():
     with FileLock(Path(SMOKE) / "data" / "smoke" / "PHANTOM" / ".run.lock"):
         status, said = run_all("--profile", "smoke", "--only", "09", home=SMOKE)
-        assert status == 2 and "is being run already by process" in said
+        assert status == 2 and "is already being run by process" in said
     status, said = run_all("--profile", "smoke", "--only", "09", home=SMOKE)
     assert status == 0 and "09_figures  done" in said and "08_evaluation" not in said

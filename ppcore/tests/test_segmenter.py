@@ -120,7 +120,7 @@ def test_no_test_subject_is_in_a_training_set(study, tmp_path):
     made = pd.read_csv(pairs / "index.csv")
     made.loc[3, "outline"] = "s6_1_varied2"
     made.to_csv(tmp_path / "leaking" / "index.csv", index=False)
-    with pytest.raises(StudyError, match="made of s6_1, no patches of the training set"):
+    with pytest.raises(StudyError, match="made from s6_1, not in the training set"):
         sources(Arm("both", 0.05, 1), index, patches, tmp_path / "leaking")
     assert len(sources(Arm("real", 0.05, 1), index, patches, tmp_path / "leaking")) == 1  # it reads none of them
 

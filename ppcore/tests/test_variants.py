@@ -38,14 +38,14 @@ def test_one_thing_is_changed_at_a_time_and_no_training_stands_twice():
 
 
 def test_the_sentences_follow_from_the_numbers():
-    """Own MMD² .1, .2, .3: one more lies in .2 ± 4.302653 * .1 * sqrt(4 / 3) = [-.297, .697]; coverage, in [.103, 1.097]."""
+    """Own MMD² .1, .2, .3: .2 ± 4.302653 * .1 * sqrt(4 / 3) = [-.297, .697] for one more; coverage: [.103, 1.097]."""
     own = {"mmd2": (0.1, 0.2, 0.3), "coverage": (0.5, 0.6, 0.7), "control_iou": (0.1, 0.2, 0.3)}
     rows = [(OWN, metric, str(value)) for metric, values in own.items() for value in values]
     rows += [("lambda 100", "mmd2", "0.7"), ("lambda 100", "coverage", "1.09"), ("lambda 100", "control_iou", "-0.3")]
     table = pd.DataFrame(rows, columns=["variant", "metric", "value"])
     seeds, changed = reading(table, {"COPY": 0.8, "DEPAS": 0.69, "other": -0.3})
-    assert "give 0.1, 0.2, 0.3; one more would lie in [-0.297, 0.697]." in seeds
-    assert seeds.endswith("COPY (0.8): worse than it whatever the seed; other (-0.3): better whatever the seed; "
-                          "DEPAS (0.69): on either side, by the seed.")
-    assert changed == ("Changed: lambda 100: MMD² 0.7 is above, coverage 1.09 is within, IoU to the outline -0.3 is below "
-                       "what another seed would give.")
+    assert "give 0.1, 0.2, 0.3; prediction interval for another: [-0.297, 0.697]." in seeds
+    assert seeds.endswith("COPY (0.8): worse than PriorPath with any seed; other (-0.3): better than PriorPath with "
+                          "any seed; DEPAS (0.69): better or worse, depending on the seed.")
+    assert changed == ("Changed: lambda 100. Compared with the prediction intervals for another seed: MMD² 0.7 "
+                       "(above), coverage 1.09 (within), IoU to the outline -0.3 (below).")

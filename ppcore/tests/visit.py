@@ -1,4 +1,4 @@
-"""How does a test meet the drawing page? In a window of a real browser."""
+"""How does a test use the drawing page? In a window of a real browser."""
 
 import shutil
 

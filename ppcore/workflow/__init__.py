@@ -1,7 +1,7 @@
 """How is the study run? For `./run_all.sh`: all notebooks, in order. May import every other room.
 
     snakemake   runs what is needed            notebooks   what a notebook declares, and its execution
-    settings    all parameters                 parameters  those that a command line asks for
+    settings    all parameters                 parameters  those given on the command line
     cells       parameters cells               record      run.json
     results     tables as Markdown             readme      README.md and figures/README.md
     checks      `./run_all.sh test`

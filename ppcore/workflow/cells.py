@@ -1,6 +1,6 @@
-"""How does a notebook's parameters cell say what it sets? A line each, with the parameter's unit and meaning.
+"""What does a notebook's parameters cell contain? One line per parameter, with its unit and meaning.
 
-    .venv/bin/python -m ppcore.workflow.cells     write the cells anew, with the values of the demo
+    .venv/bin/python -m ppcore.workflow.cells     rewrite the cells with the values of the demo
 """
 
 import json
@@ -9,7 +9,7 @@ from ppcore.study.files import write_text
 from ppcore.workflow.notebooks import NOTEBOOKS, declared_parameters
 from ppcore.workflow.settings import load_settings, meaning
 
-WHO_WINS = "# ./run_all.sh lays its profile and -p over these values; in Jupyter, what stands here counts."
+WHO_WINS = "# ./run_all.sh overrides these values with its profile and -p; Jupyter uses them as they are."
 
 
 def parameters_cell(names: list[str]) -> str:
@@ -20,7 +20,7 @@ def parameters_cell(names: list[str]) -> str:
 
 
 def main() -> None:
-    """Write the cell of every notebook anew; the parameters that it declares stay."""
+    """Rewrite the cell of every notebook; the declared parameters stay."""
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         cell = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))

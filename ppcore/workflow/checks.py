@@ -15,7 +15,7 @@ def run_tests() -> int:
     """Run the smoke profile in an empty folder, then the unit tests and, in another folder, its notebooks again.
 
     nbval runs them again. It compares the outputs of the cells tagged `nbval-check-output`, so two runs must print the
-    same. Returns the exit status of what failed first, 0 where nothing did.
+    same. Returns the exit status of what failed first, 0 if nothing did.
     """
     folder = Path(tempfile.mkdtemp(prefix="priorpath-test-"))
     try:

@@ -33,7 +33,7 @@ def _code_cells(notebook: Path) -> list[dict]:
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Names and defaults in the notebook's `parameters` cell. Only these are passed to it, and rerun it."""
+    """Names and defaults in the notebook's `parameters` cell. Only these are passed to it and can rerun it."""
     source = next(cell["source"] for cell in _code_cells(notebook) if "parameters" in cell["metadata"].get("tags", []))
     return {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(source).body}
 
@@ -45,15 +45,15 @@ def code_fingerprint(notebook: Path) -> dict[str, str]:
 
 
 def record_path(profile: str, cohort: str, number: str) -> Path:
-    """Where the outcome of a notebook's last execution stands (JSON), for the closing table."""
+    """Where the outcome of a notebook's last execution is stored (JSON), for the closing table."""
     return data_folder(profile, cohort) / "notebooks" / f"{number}.json"
 
 
 def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
-    """Execute one notebook of one cohort through papermill; record how it went. Returns 0 or 1.
+    """Execute one notebook of one cohort through papermill and record the outcome. Returns 0 or 1.
 
-    run_file: JSON that `ppcore.workflow.snakemake` wrote: the run's id, owner, and the settings of each cohort. The
-    executed notebook lies in `data/<profile>/<cohort>/notebooks/`, also when it failed.
+    run_file: JSON written by `ppcore.workflow.snakemake`: the run's id, owner, and the settings of each cohort. The
+    executed notebook is stored in `data/<profile>/<cohort>/notebooks/`, even if it failed.
     """
     import papermill  # here, so that the workflow starts without it
     from papermill.exceptions import PapermillExecutionError
@@ -84,11 +84,11 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
         record |= {"status": "failed", "error": _last_line(f"{type(error).__name__}: {error}")}
     record["seconds"] = time.monotonic() - started
     if "error" in record:
-        print(f"{notebook.stem} · {cohort}: {record['error']}", file=sys.stderr)  # the record may not find room
+        print(f"{notebook.stem} · {cohort}: {record['error']}", file=sys.stderr)  # there may be no room for the record
     try:
         record["warnings"] = _tidy_streams(executed)
     except (OSError, ValueError) as error:  # cut short by a full disk, or never written
-        print(f"{executed} is not whole: {error}", file=sys.stderr)
+        print(f"{executed} is incomplete: {error}", file=sys.stderr)
     write_text(record_path(profile, cohort, number), json.dumps(record))
     return 0 if record["status"] == "done" else 1
 
@@ -124,7 +124,7 @@ def _tidy_streams(executed: Path) -> list[str]:
 
 
 def update_kept_outputs(profile: str, cohort: str, numbers: list[str]) -> None:
-    """Copy the outputs of executed notebooks into the notebooks of the repository, without papermill's marks."""
+    """Copy the outputs of executed notebooks to the notebooks of the repository, without papermill's metadata."""
     import nbformat
 
     for number in numbers:

@@ -1,4 +1,4 @@
-"""Which settings does a command line ask for? They are checked for each of its cohorts before anything starts."""
+"""Which settings does a command line give? They are checked for each of its cohorts before anything starts."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -13,7 +13,7 @@ from ppcore.workflow.settings import load_settings
 
 
 def study_settings(options: Namespace) -> dict[str, dict[str, Any]]:
-    """Cohort -> its checked settings. Raises `StudyError` on anything that would fail later for sure."""
+    """Cohort -> its checked settings. Raises `StudyError` for anything that is certain to fail later."""
     overrides = _parse_parameters(options.parameters)
     cohorts = list(dict.fromkeys(options.cohort))
     if options.slides and len(cohorts) > 1:
@@ -31,7 +31,7 @@ def study_settings(options: Namespace) -> dict[str, dict[str, Any]]:
 
 
 def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
-    """Name -> value of each NAME=VALUE, read as YAML; what is no YAML stays text."""
+    """Name -> value of each NAME=VALUE, read as YAML; what is not YAML stays text."""
     values = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -48,7 +48,7 @@ def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
 
 
 def _cohort_settings(cohort: str, options: Namespace, overrides: dict[str, Any]) -> dict[str, Any]:
-    """The settings of one cohort, its stain filled in; in the profile `paper` also the patches of Table 1."""
+    """The settings of one cohort, with its stain; in the profile `paper` also with the patch numbers of Table 1."""
     stains = {name: column["stain"] for name, column in TABLE_1.items()} | EMBEDDED
     stain = overrides.get("stain", options.stain)
     if cohort in EMBEDDED and stain not in (None, EMBEDDED[cohort]):

@@ -1,6 +1,6 @@
-"""What do README.md and figures/README.md say that was found? What lies between their marks is written from figures/.
+"""Which results do README.md and figures/README.md show? The parts between marks are written from figures/.
 
-    .venv/bin/python -m ppcore.workflow.readme                          renew what they show
+    .venv/bin/python -m ppcore.workflow.readme                          update what they show
     .venv/bin/python -m ppcore.workflow.readme demo/PHANTOM demo/KI67   show these runs, in this order
 """
 
@@ -17,7 +17,7 @@ from ppcore.workflow.results import measured, measures, results, slides_speed_ta
 
 MARK, END = "<!-- {} of {}; written by python -m ppcore.workflow.readme -->", "<!-- end -->"
 SPEED, SLIDES_SPEED = "demo/benchmark.csv", "demo/benchmark_slides.csv"
-Part = tuple[str, str, str]  # its kind, what it is of, its text
+Part = tuple[str, str, str]  # kind, source, text
 
 
 def parts(runs: Sequence[str], figures: str | Path) -> dict[str, list[Part]]:
@@ -32,12 +32,12 @@ def parts(runs: Sequence[str], figures: str | Path) -> dict[str, list[Part]]:
 
 
 def named_runs(readme: str) -> list[str]:
-    """The runs that README.md shows. Raises `StudyError` where its mark is missing."""
+    """The runs that README.md shows. Raises `StudyError` if its mark is missing."""
     return _place(readme, "results")[1].split()
 
 
 def insert(page: str, kind: str, what: str, text: str) -> str:
-    """A page with `text` in the place that it has for this kind. Raises `StudyError` where it has none."""
+    """The page with `text` in its place for this kind. Raises `StudyError` if it has none."""
     place = _place(page, kind)
     written = f"{MARK.format(kind, what)}\n\n{text.strip()}\n\n{END}"
     return page[:place.start()] + written + page[place.end():]
@@ -53,11 +53,11 @@ def _place(page: str, kind: str) -> re.Match:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write both pages; returns the exit status, 2 where nothing was written."""
+    """Write both pages; returns the exit status, 2 if nothing was written."""
     parser = argparse.ArgumentParser(prog="python -m ppcore.workflow.readme",
-                                     description="Write what README.md and figures/README.md show of figures/.")
+                                     description="Write the results in figures/ into README.md and figures/README.md.")
     parser.add_argument("runs", nargs="*", metavar="PROFILE/COHORT",
-                        help="as in demo/PHANTOM (default: those shown now)")
+                        help="such as demo/PHANTOM (default: those shown now)")
     options = parser.parse_args(arguments)
     try:
         runs = options.runs or named_runs((REPOSITORY / "README.md").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What has to be known of a run beside its numbers? run.json, for those who read its tables elsewhere."""
+"""What must be known about a run besides its numbers? run.json, for readers of its tables elsewhere."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ FILES = ("sketches", "inception_weights", "vgg_weights")  # parameters that are 
 
 
 def run_record(run: Run, metrics: pd.DataFrame) -> dict:
-    """What a person has to know of a run beside its numbers, for run.json: profile, parameters that differ from it,
-    machine, commit and seed of the evaluation, seconds that each notebook took when it was last executed.
+    """The content of run.json: profile, parameters that differ from it, machine, commit and seed of the evaluation, and
+    seconds of each notebook's last execution.
 
-    From the executed notebooks in the run's data folder; `changed` is None where papermill has executed none of them.
+    From the executed notebooks in the run's data folder; `changed` is None if papermill has executed none of them.
     """
     given, seconds = {}, {}
     names = [path.name for path in sorted(NOTEBOOKS.glob("0[1-9]_*.ipynb"))]

@@ -1,4 +1,4 @@
-"""How do stored tables read as Markdown? One run, several beside each other, and speed, from figures/ alone."""
+"""How are stored tables written as Markdown? One run, several side by side, and speed, from figures/ alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def results(folders: Sequence[Path]) -> str:
 
 
 def side_by_side(runs: Mapping[str, pd.DataFrame]) -> str:
-    """runs: cohort -> tidy metrics. A row a method; the last row says how well PriorPath keeps to the outline."""
+    """runs: cohort -> tidy metrics. One row per method; the last row is how well PriorPath keeps to the outline."""
     methods = list(dict.fromkeys(name for metrics in runs.values() for name in methods_of(metrics)))
     tables = {cohort: scores(metrics) for cohort, metrics in runs.items()}
     cells = [[LABELS.get(name, name), *(shown(table, name, "mmd2") for table in tables.values())] for name in methods]
@@ -43,7 +43,7 @@ def across(runs: Mapping[str, pd.DataFrame], trainings: Mapping[str, pd.DataFram
                  _compared("**Amount of tissue** (KS)", verdicts["ks"]) + f" FID {_fid(runs)}."]
     if control := _span(tables, OURS, "control_iou"):
         real = _span(tables, "nearest-train", "control_iou")
-        sentences.append("**Control**: made coarse again, PriorPath's masks overlap the outline with an IoU of "
+        sentences.append("**Control**: coarsened again, PriorPath's masks overlap the outline with an IoU of "
                          f"{control}" + (f"; the real masks of nearest-train, with {real}." if real else "."))
     if covered := _span(tables, OURS, "coverage"):
         real = _span(tables, FLOOR, "coverage")
@@ -53,7 +53,7 @@ def across(runs: Mapping[str, pd.DataFrame], trainings: Mapping[str, pd.DataFram
 
 
 def _verdicts(metrics: pd.DataFrame, table: pd.DataFrame, metric: str) -> dict[str, str]:
-    """Method -> "better", "alike" or "worse", as PriorPath is beside it; without those that cannot be compared."""
+    """Method -> whether PriorPath is "better", "alike" or "worse"; without those that cannot be compared."""
     found = {name: told_apart(table, metric, name) for name in methods_of(metrics) if name not in (OURS, FLOOR)}
     return {name: verdict for name, verdict in found.items() if verdict != "unknown"}
 
@@ -98,7 +98,7 @@ def _span(tables: Mapping[str, pd.DataFrame], method: str, metric: str) -> str:
 
 def _chance(tables: Mapping[str, pd.DataFrame], verdicts: Mapping[str, dict[str, str]],
             trainings: Mapping[str, pd.DataFrame]) -> str:
-    """How many verdicts on shapes another seed could change: the other's MMD² lies where one more training would."""
+    """How many verdicts on shapes another seed could change: the other's MMD² is in the prediction interval."""
     told, unsafe, counts = 0, 0, set()
     for cohort, table in trainings.items():
         own = table[(table["variant"] == variants.OWN) & (table["metric"] == "mmd2")]["value"].astype(float)
@@ -119,7 +119,7 @@ def measures(folders: Sequence[Path]) -> str:
 
 
 def markdown(folder: str | Path) -> str:
-    """One run: what it was, a table, and what may be read from it."""
+    """One run: its description, a table, and sentences on it."""
     folder = Path(folder)
     metrics, cells, record = read_run(folder)
     table = scores(metrics)
@@ -173,7 +173,7 @@ def measured(path: str | Path, shown_as: Callable[[pd.DataFrame], str]) -> str:
 
 def speed_table(table: pd.DataFrame) -> str:
     """The rows of batch 1 of a stored benchmark."""
-    titles = "what", "textbook", "ours", "times as fast", "without bfloat16", "share of peak"
+    titles = "what", "textbook", "ours", "speed-up", "without bfloat16", "share of peak"
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in table[table["batch"] == 1].itertuples():
         float32 = "" if np.isnan(row.float32_ratio) else f"{row.float32_ratio:.2f}"

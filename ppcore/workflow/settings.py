@@ -1,4 +1,4 @@
-"""What may be set, and to what? All parameters of a run, checked before anything starts.
+"""What can be set, and to what? All parameters of a run, checked before anything starts.
 
 Each room holds its own part; here they are one flat list, read from a profile and overridden by -p.
 """
@@ -24,12 +24,12 @@ PROFILES = REPOSITORY / "notebooks" / "profiles"
 PROFILE_NAMES = ("smoke", "demo", "paper")
 AIR_THRESHOLD = {"he": 204, "ihc": 235}  # section 2.1, gray levels 0-255
 PARTS: tuple[type[BaseModel], ...] = (StudySettings, SlidesSettings, MasksSettings, TrainingSettings, MethodsSettings,
-                                      MetricsSettings, DrawingSettings, ExperimentsSettings)  # in the order of the notebooks
+                                      MetricsSettings, DrawingSettings, ExperimentsSettings)  # in notebook order
 RENAMED = {old: f"pix2pix_{old}" for old in ("epochs", "decay_epochs", "ngf", "levels")}
 
 
 class Settings(*reversed(PARTS)):  # pydantic lists the fields of the last base first
-    """Every parameter of a run. The defaults are the paper's; a profile changes what its machine cannot carry."""
+    """Every parameter of a run. The defaults are the paper's; a profile changes what its machine cannot handle."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -39,30 +39,30 @@ class Settings(*reversed(PARTS)):  # pydantic lists the fields of the last base 
         for name in ("patch_height", "patch_width"):
             size = getattr(self, name)
             if size % step:
-                raise ValueError(f"{name}={size} is no multiple of 2**pix2pix_levels = {step}, which a U-Net of "
+                raise ValueError(f"{name}={size} is not a multiple of 2**pix2pix_levels = {step}, which a U-Net of "
                                  f"{self.pix2pix_levels} levels needs: take {max(1, round(size / step)) * step} or "
                                  "fewer levels")
             step_hd = max(4, 2 ** (self.hd_downs + self.enhancer))  # 4: CycleGAN
             if size % self.crop or size // self.crop % step_hd or size // self.crop < 2 * step_hd:
-                raise ValueError(f"{name}={size} in windows of 1/{self.crop} does not fit a pix2pixHD of {self.hd_downs} "
-                                 f"downs, which wants multiples of {step_hd} from {2 * step_hd} on: take another crop "
-                                 "or hd_downs")
+                raise ValueError(f"{name}={size} in windows of 1/{self.crop} does not fit pix2pixHD with hd_downs="
+                                 f"{self.hd_downs}: wanted a multiple of {step_hd}, at least {2 * step_hd}; change "
+                                 "crop or hd_downs")
         return self
 
     @model_validator(mode="after")
     def _processes_share_alike(self) -> "Settings":
         for name in ("batch_size", "noise_batch_size"):
             if getattr(self, name) % self.processes:
-                raise ValueError(f"{name}={getattr(self, name)} for processes={self.processes}: wanted a multiple, an "
-                                 "equal share each")
+                raise ValueError(f"{name}={getattr(self, name)} for processes={self.processes}: wanted a multiple, so "
+                                 "that each has an equal share")
         return self
 
 
 def load_settings(profile: str, overrides: dict[str, Any]) -> Settings:
-    """Read a profile, lay `overrides` over it and check all of it.
+    """Read a profile, apply `overrides` and check all values.
 
     Raises `StudyError` that names every unknown parameter (with the nearest known one), wrong type and value out
-    of range. The air threshold is filled in from the stain where none is given (section 2.1).
+    of range. If no air threshold is given, it follows from the stain (section 2.1).
     """
     if profile not in PROFILE_NAMES:
         raise StudyError(f"profile {profile!r} is not known: take one of {', '.join(PROFILE_NAMES)}")
@@ -85,7 +85,7 @@ def _explain(problem: dict[str, Any]) -> str:
     """One line for one pydantic problem: the parameter, what was found, what was wanted."""
     name = ".".join(map(str, problem["loc"]))
     if name in RENAMED:
-        return f"parameter {name!r} is called {RENAMED[name]!r} now, since it is pix2pix's alone"
+        return f"parameter {name!r} is called {RENAMED[name]!r} now, as it concerns only pix2pix"
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, Settings.model_fields, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "./run_all.sh parameters lists them"

@@ -1,4 +1,4 @@
-"""How does Snakemake run the study? What it is told to run, and what is said before and after."""
+"""How does Snakemake run the study? What it is told to run, and what is printed before and after."""
 
 import json
 import os
@@ -26,22 +26,22 @@ from ppcore.workflow.parameters import study_settings
 
 WORKFLOW = ("01", "02", "03", "04", "05", "06", "08", "09", "10", "11")  # the notebooks of a plain run, in order
 BY_NAME = ("12", "13", "14")  # run only when --only names them
-ENDED = "its process was ended from outside, or found no room to say why it failed; the same command goes on from there"
+ENDED = "its process was killed, or had no disk space to record why it failed; run the same command to resume"
 
 
 def run_study(options: Namespace, passed_on: list[str]) -> int:
     """Check the settings, lock the cohorts, let Snakemake run what is needed, print the closing table.
 
-    options: the parsed command line. passed_on: arguments for Snakemake itself. Returns the exit status: 0 all well,
+    options: the parsed command line. passed_on: arguments for Snakemake itself. Returns the exit status: 0 success,
     1 a notebook failed. Raises `StudyError` before anything is started.
     """
     cohorts = study_settings(options)
     if options.update_notebooks and (options.profile != "demo" or list(cohorts) != ["PHANTOM"] or options.parameters):
-        raise StudyError("--update-notebooks keeps the outputs of the demo on PHANTOM with its own parameters, and of "
-                         "nothing else: leave out --profile, --cohort and -p")
+        raise StudyError("--update-notebooks stores only the outputs of the demo on PHANTOM with its own parameters: "
+                         "leave out --profile, --cohort and -p")
     numbers = _numbers(options)
     if options.dask:
-        with connected(options.dask):  # that it answers is known before anything starts
+        with connected(options.dask):  # fails before anything starts if it does not answer
             pass
     run_id = uuid.uuid4().hex
     started = time.monotonic()
@@ -63,12 +63,12 @@ def run_study(options: Namespace, passed_on: list[str]) -> int:
     _closing_table(options.profile, list(cohorts), numbers, run_id, status, time.monotonic() - started)
     if options.update_notebooks and not status:
         update_kept_outputs(options.profile, "PHANTOM", numbers)
-        print(f"The outputs of {len(numbers)} notebooks were renewed in notebooks/.")
+        print(f"The outputs of {len(numbers)} notebooks were updated in notebooks/.")
     return 1 if status else 0
 
 
 def _numbers(options: Namespace) -> list[str]:
-    """The notebooks that this run is about."""
+    """The notebooks of this run."""
     for option, number in (("--from", options.start), ("--only", options.only)):
         known = WORKFLOW + (BY_NAME if option == "--only" else ())
         if number is not None and number not in known:
@@ -77,13 +77,13 @@ def _numbers(options: Namespace) -> list[str]:
 
 
 def _rule(number: str) -> str:
-    """The workflow's rule for a notebook is named as the notebook is."""
+    """The workflow's rule for a notebook, named after it."""
     return find_notebook(number).stem.split("_", 1)[1]
 
 
 @contextmanager
 def _only_run(profile: str, cohort: str):
-    """Hold a cohort for this run. The lock goes with the process, however that ends."""
+    """Lock a cohort for this run. The lock is released when the process ends, however it ends."""
     folder = data_folder(profile, cohort)
     folder.mkdir(parents=True, exist_ok=True)
     holder = folder / ".run.txt"
@@ -92,14 +92,14 @@ def _only_run(profile: str, cohort: str):
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%F %T')}")
             yield
     except Timeout:
-        raise StudyError(f"cohort {cohort} in the profile {profile} is being run already by {holder.read_text()}: "
+        raise StudyError(f"cohort {cohort} in the profile {profile} is already being run by {holder.read_text()}: "
                          "wait for it, or end it and start again") from None
 
 
 def _fetched(cohort: str, settings: dict[str, Any], only_say: bool) -> bool:
-    """Load the slides of a TCGA cohort, or only say so. False where they are not there afterwards.
+    """Download the slides of a TCGA cohort, or only say what is missing. False if they are not there afterwards.
 
-    It is done here and not in a notebook, since a cluster's nodes may have no network.
+    This is done here and not in a notebook, since a cluster's nodes may have no network.
     """
     if cohort not in TCGA or settings["slides"]:
         return True
@@ -108,7 +108,7 @@ def _fetched(cohort: str, settings: dict[str, Any], only_say: bool) -> bool:
     folder = slides_folder(settings["profile"], cohort)
     there = fetch(cohort, folder, only_say)
     if there:
-        list_sources(folder)  # stops here for a slide that the manifest does not name
+        list_sources(folder)  # raises for a slide that is not in the manifest
     return there
 
 
@@ -145,7 +145,7 @@ def _command(options: Namespace, run_file: Path, numbers: list[str]) -> list[str
         command += ["--forcerun", *(_rule(number) for number in again)]
     if options.only:
         command += ["--allowed-rules", _rule(options.only), "study"]
-    # quiet, since the notebooks' own progress and the closing table say what is going on
+    # quiet, since the notebooks' own progress and the closing table tell enough
     return command + (["--dry-run"] if options.dry_run else ["--quiet", "all"])
 
 
@@ -161,9 +161,9 @@ def _print_plan(said: str, numbers: list[str]) -> None:
 
 def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id: str, status: int,
                    seconds: float) -> None:
-    """Print what became of each cohort's notebooks, why some failed, and what follows from it.
+    """Print the outcome of each cohort's notebooks, why some failed, and a summary.
 
-    status: Snakemake's exit status. seconds: that the whole run took.
+    status: Snakemake's exit status. seconds: of the whole run.
     """
     rows, remarks = [], []
     for cohort in cohorts:
@@ -194,10 +194,10 @@ def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id:
 
 
 def _outcome(record: dict[str, Any], run_id: str, not_reached: bool) -> str:
-    """What became of a notebook: done, failed, stopped, not run or up to date.
+    """Outcome of a notebook: done, failed, stopped, not run or up to date.
 
-    record: of its last execution, by this run or another; empty where there was none. not_reached: one before it
-    failed, or the run did while this one was not done.
+    record: of its last execution, by this run or another; empty if there was none. not_reached: an earlier notebook
+    failed, or the run did before this one was done.
     """
     if record.get("run") == run_id:
         return "stopped" if record["status"] == "running" else record["status"]
@@ -205,10 +205,10 @@ def _outcome(record: dict[str, Any], run_id: str, not_reached: bool) -> str:
 
 
 def _remarks(outcome: str, record: dict[str, Any], executed: Path) -> list[str]:
-    """Why a notebook did not get through and where to read on; of one that did, its warnings."""
+    """Why a notebook failed or stopped, and where to read more; for a finished one, its warnings."""
     if outcome == "done":
         return record.get("warnings", [])
     if outcome not in ("failed", "stopped"):
         return []
     where = f"cell {record['cell']}: " if record.get("cell") else ""
-    return [f"{where}{ENDED if outcome == 'stopped' else record['error']}\n  read {executed}"]
+    return [f"{where}{ENDED if outcome == 'stopped' else record['error']}\n  see {executed}"]
