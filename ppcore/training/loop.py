@@ -73,7 +73,7 @@ def carry(method: Method, dataset: Dataset, folder: Path, how: Options, schedule
             checkpoint, state = begin(method, folder, card["fingerprint"], how.seed, average, alone=rank == 0)
         step, log = state.step, Log(folder / "log.csv", state.losses)
         finished = step == schedule.total and (folder / "model.json").exists()
-        with _bar(step, schedule) as bar:
+        with _bar(folder.name, step, schedule) as bar:
             for batch in _batches(dataset, how, schedule, step):
                 rate, losses = take_step(method, average, batch, place, schedule.learning_rate_factor(step), how.seed, step)
                 step += 1
@@ -128,11 +128,12 @@ def _batches(dataset: Dataset, how: Options, schedule: Schedule, step: int) -> D
                       worker_init_fn=ignore_interrupt, pin_memory=how.device == "cuda")
 
 
-def _bar(step: int, schedule: Schedule) -> tqdm:
-    """The progress bar, of images, at the place that `step` steps have reached."""
+def _bar(name: str, step: int, schedule: Schedule) -> tqdm:
+    """The progress bar, in images, after `step` steps; none for a finished run."""
     epoch, index = divmod(step, schedule.steps_per_epoch)
-    return tqdm(initial=epoch * schedule.items + index * schedule.batch_size, unit="image", mininterval=1.0,
-                total=(schedule.epochs + schedule.decay_epochs) * schedule.items, disable=rank_and_ranks()[0] > 0)
+    return tqdm(desc=name, initial=epoch * schedule.items + index * schedule.batch_size, unit="image", mininterval=1.0,
+                total=(schedule.epochs + schedule.decay_epochs) * schedule.items,
+                disable=rank_and_ranks()[0] > 0 or step == schedule.total)
 
 
 DECIDES = (take_step, data_order, SeededItems, Schedule, Average, prepared)  # of the loop, what numbers hang on

@@ -7,6 +7,7 @@ uses by importing them. The workflow reruns it when one of those, or its own cod
 import argparse
 import ast
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -112,8 +113,7 @@ def _tidy_streams(executed: Path) -> list[str]:
             else:
                 others.append(output)
         if any(text.values()):
-            kept = {name: "\n".join(line.rsplit("\r", 1)[-1] for line in value.split("\n"))
-                    for name, value in text.items()}
+            kept = {name: _last_of_each_bar(value) for name, value in text.items()}
             streams = [nbformat.v4.new_output("stream", name=name, text=value) for name, value in kept.items() if value]
             cell.outputs = streams + others
             found += [line.removeprefix("StudyWarning: ") for line in kept["stderr"].splitlines()
@@ -121,6 +121,18 @@ def _tidy_streams(executed: Path) -> list[str]:
     with atomic(executed) as temporary:
         nbformat.write(notebook, temporary)
     return found
+
+
+def _last_of_each_bar(text: str) -> str:
+    """A stream with the last state of each progress bar; of several bars with one name, only the last bar."""
+    kept: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n")):
+        line = line.rsplit("\r", 1)[-1]
+        bar = re.match(r"(.+?):\s+\d+(%\||\w+ \[)", line)
+        name = bar[1] if bar else f"line {number}"
+        kept.pop(name, None)
+        kept[name] = line
+    return "\n".join(kept.values())
 
 
 def update_kept_outputs(profile: str, cohort: str, numbers: list[str]) -> None:
