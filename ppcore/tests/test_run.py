@@ -132,6 +132,7 @@ def test_a_fingerprint_follows_code_and_not_outputs_or_times(tmp_path, monkeypat
     assert notebooks.code_fingerprint(path) == before
     write_notebook(path, "a = 1", "from ppcore.slides.cut import cut_patches  # a comment")
     assert notebooks.code_fingerprint(path) == before
+    assert "ppcore/networks/unet.py" in notebooks.code_fingerprint(path, ["ppcore.methods.pix2pix"])
     write_notebook(path, "a = 2", "from ppcore.slides.cut import cut_patches")
     assert notebooks.code_fingerprint(path) != before
 

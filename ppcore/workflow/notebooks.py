@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,14 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
     return {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(source).body}
 
 
-def code_fingerprint(notebook: Path) -> dict[str, str]:
-    """File -> content hash of the notebook's code and of every `ppcore` file it imports, directly or not."""
+def code_fingerprint(notebook: Path, modules: Iterable[str] = ()) -> dict[str, str]:
+    """File -> hash of the notebook's code and of every `ppcore` file that it imports, directly or not.
+
+    modules: further modules that it uses without importing them by name.
+    """
     source = "\n".join(cell["source"] for cell in _code_cells(notebook))
-    return {notebook.name: code_hash(source), **code_hashes(source)}
+    imported = "\n".join([source, *(f"import {module}" for module in modules)])
+    return {notebook.name: code_hash(source), **code_hashes(imported)}
 
 
 def record_path(profile: str, cohort: str, number: str) -> Path:
