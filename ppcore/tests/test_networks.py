@@ -75,13 +75,13 @@ def test_a_logit_sees_exactly_its_patch(layers, field):
     (lambda: UNet(ngf=1, levels=4), (1, 40, 100), "40 x 100 px.* multiples of 16, the nearest is 32 x 96"),
     (lambda: UNet(ngf=1, levels=4), (1, 3, 16), "the nearest is 16 x 16"),
     (lambda: ResNet(ngf=1, blocks=0), (1, 50, 102), "50 x 102 px: a ResNet of 2 downs.* multiples of 4, .* 48 x 104"),
-    (lambda: ResNet(ngf=1, blocks=0), (1, 4, 64), "4 x 64 px: .* wants 8 px or more"),
-    (lambda: ResNet(ngf=1, downs=0, blocks=0), (1, 3, 64), "3 x 64 px: .* wants 4 px or more"),
+    (lambda: ResNet(ngf=1, blocks=0), (1, 4, 64), "4 x 64 px: .* needs 8 px or more"),
+    (lambda: ResNet(ngf=1, downs=0, blocks=0), (1, 3, 64), "3 x 64 px: .* needs 4 px or more"),
     (lambda: LocalEnhancer(ngf=1, downs=2, global_blocks=0), (1, 68, 64), "multiples of 8, the nearest is 64 x 64"),
-    (lambda: LocalEnhancer(ngf=1, downs=2, global_blocks=0), (1, 8, 64), "4 x 32 px: a ResNet .* wants 8 px"),
+    (lambda: LocalEnhancer(ngf=1, downs=2, global_blocks=0), (1, 8, 64), "4 x 32 px: a ResNet .* needs 8 px"),
     (lambda: Discriminator(32, 64, ndf=1), (1, 64, 64), "64 x 64 px: this discriminator was made for 32 x 64"),
-    (lambda: PatchGAN(1, ndf=1), (1, 23, 64), "23 x 64 px.* wants 24 px or more"),
-    (lambda: MultiScale(1, ndf=1), (1, 46, 64), "23 x 32 px.* wants 24 px or more"),
+    (lambda: PatchGAN(1, ndf=1), (1, 23, 64), "23 x 64 px.* needs 24 px or more"),
+    (lambda: MultiScale(1, ndf=1), (1, 46, 64), "23 x 32 px.* needs 24 px or more"),
 ])
 def test_wrong_size_is_refused_by_found_and_wanted(network, shape, message):
     made, given = network(), [torch.zeros(1, *shape)]
@@ -90,7 +90,7 @@ def test_wrong_size_is_refused_by_found_and_wanted(network, shape, message):
 
 
 @pytest.mark.parametrize(("kind", "size", "message"), [
-    (Generator, (500, 1000), "500 x 1000 px: 6 doublings want multiples of 64, the nearest is 512 x 1024"),
+    (Generator, (500, 1000), "500 x 1000 px: 6 doublings need multiples of 64, the nearest is 512 x 1024"),
     (Discriminator, (500, 1000), "the nearest is 512 x 1024"),
     (Generator, (7, 8), "7 x 8 px: .* the nearest is 8 x 8"),
 ])

@@ -211,7 +211,7 @@ def test_weights_of_another_architecture_are_refused_by_tensor_found_and_wanted(
         load_checkpoint(last, deeper)
     for name in ("model.json", "generator.safetensors"):
         (tmp_path / name).write_bytes((unbroken / name).read_bytes().replace(b'"ngf": 4', b'"ngf": 8'))
-    with pytest.raises(ValueError, match=f"generator.safetensors is of another architecture: {message}"):
+    with pytest.raises(ValueError, match=f"generator.safetensors has another architecture: {message}"):
         load_model(Pix2Pix, tmp_path)
 
 
@@ -399,7 +399,7 @@ def test_a_run_of_other_code_is_moved_aside_said_in_a_line_and_can_still_be_load
     run(folder)
     said = capsys.readouterr().out.splitlines()
     aside, = (path for path in tmp_path.iterdir() if path != folder)
-    assert said == [f"pix2pix: other settings, data, code or precision than what is trained there: kept as {aside.name}, "
+    assert said == [f"pix2pix: settings, data, code or precision changed: the old run is kept as {aside.name}, "
                     "training begins anew"]
     assert aside.name.startswith("pix2pix.before-") and results(aside) == old
     assert (folder / "model.json").read_bytes() != card
