@@ -67,12 +67,11 @@ def cluster(features: np.ndarray, k: int, seed: int, by: np.ndarray) -> tuple[np
 
 @one_thread
 def choose_k(features: np.ndarray, ks: Iterable[int], seed: int) -> pd.DataFrame:
-    """What each K, 2 or more, would give: columns k, inertia, silhouette.
+    """What each K, 2 or more, would give: columns k, inertia, silhouette. Raises `StudyError` like `cluster`.
 
     inertia: sum of squared distances to the centres, in the features' unit; it falls with K, less
     steeply beyond a good K (the elbow). silhouette: mean over masks of (b - a) / max(a, b), where a and b are the mean
-    distances to its own and to the nearest other kind (Rousseeuw 1987); in [-1, 1], about 0 where kinds touch. Raises
-    `StudyError` like `cluster`.
+    distances to its own and to the nearest other kind (Rousseeuw 1987); in [-1, 1], about 0 where kinds touch.
     """
     rows = []
     for k in ks:

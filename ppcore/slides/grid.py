@@ -65,7 +65,7 @@ def spread(places: list[tuple[int, int]], wanted: int, seed: int) -> list[tuple[
 def ink_share(rgb: np.ndarray, stain: str) -> float:
     """Share, 0 to 1, of a patch (H, W, 3) uint8 RGB under pen marks, as far as colour tells. stain: "he" or "ihc".
 
-    The patch is averaged to square cells, 16 high, whatever its um per px: nuclei and gaps mix there and lose their
+    The patch is averaged to 16 rows of square cells, whatever its um per px: nuclei and gaps mix there and lose their
     extreme colours, ink does not. With the optical density OD = -log10(I / 255) of a cell, ink is what
 
     - in H&E absorbs red more than green: blue and green pens. Eosin, and haematoxylin less so, absorb green most.
@@ -89,7 +89,7 @@ def why_dropped(rgb: np.ndarray, fine: np.ndarray, max_air: float, stain: str, m
     rgb: (H, W, 3) uint8. fine: its mask, (H, W) in {0, 1}. max_air: a patch with a larger air fraction is dropped
     (section 2.1; reading R4). stain: "he" or "ihc". The paper mentions neither black borders nor pens; its threshold
     takes both for tissue, and TCGA slides have them. Black is under 40 in all channels of the patch averaged to 16
-    cells high; real tissue had up to 3 %. max_ink: a patch with a larger `ink_share` is dropped; 1: none; real tissue
+    rows; real tissue had up to 3 % of it. max_ink: a patch with a larger `ink_share` is dropped; 1: none; real tissue
     had up to 13 %.
     """
     if 1.0 - fine.mean() > max_air:

@@ -34,10 +34,8 @@ def figures_folder(profile: str, cohort: str) -> Path:
 
 
 def commit() -> str:
-    """Short hash of the current commit; `unknown` outside git.
-
-    `-dirty` is added if tracked files other than figures/, which a run writes, differ from it.
-    """
+    """Short hash of the current commit, `unknown` outside git; `-dirty` is added if tracked files differ from it,
+    except in figures/, which a run writes."""
     git = ["git", "-C", str(REPOSITORY)]
     done = subprocess.run([*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)
     if done.returncode:

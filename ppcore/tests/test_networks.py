@@ -162,7 +162,7 @@ def test_instance_norm_is_batch_norm_at_batch_one():
 
 
 def test_a_mask_does_not_depend_on_its_neighbours_in_the_batch():
-    """With batch norm it does: this is why `InstanceNorm2d` stands in its place."""
+    """With batch norm it does, which is why `InstanceNorm2d` replaces it."""
     G = UNet(ngf=4, levels=4)
     init_weights(G, seed=0)
     images = torch.stack([torch.randn(1, 32, 64), 5 + torch.randn(1, 32, 64)])
@@ -185,7 +185,7 @@ def test_coins_are_fair_normals_normal_and_a_seed_gives_both_again():
 
 
 def test_a_coin_drops_a_value_or_doubles_it():
-    """By a block that puts out ones: dropout of .5, whose mean is the input's."""
+    """With a block that outputs ones: dropout of .5, whose mean is the input's."""
     G, image = UNet(ngf=4, levels=4), torch.randn(1, 1, 32, 64)
     G.up[0] = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(32, 16, 1))  # as wide as what it stands for
     nn.init.zeros_(G.up[0][1].weight), nn.init.ones_(G.up[0][1].bias)

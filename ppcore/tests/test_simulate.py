@@ -111,7 +111,7 @@ def test_lengths_go_with_the_size_of_the_patch(masks):
 
 
 def still(monkeypatch, **amounts) -> None:
-    """Switch off all that varies but `amounts`."""
+    """Switch off all variation except `amounts`."""
     for name, value in ({"TURN": 0, "ZOOM": (1, 1), "THICKEN": 0, "ELASTIC": 0, "WINDOW": 1} | amounts).items():
         monkeypatch.setattr(simulate, name, value)
 

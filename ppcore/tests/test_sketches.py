@@ -25,7 +25,7 @@ GRAY = np.where(TISSUE, np.uint8(20), np.uint8(240))
 
 
 def rgba(tone: int, ground: int) -> Image.Image:
-    """Tissue painted in one tone on a transparent ground that hides another."""
+    """Tissue painted in one tone on a transparent background that hides another."""
     return Image.fromarray(np.dstack([np.where(TISSUE, tone, ground).astype(np.uint8)] * 3 + [TISSUE * np.uint8(255)]))
 
 

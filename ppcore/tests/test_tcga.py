@@ -1,4 +1,4 @@
-"""Do the slides of a manifest come whole, once, and from a server that misbehaves?"""
+"""Are the slides of a manifest downloaded whole and once, even from a server that misbehaves?"""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ CONTENT = {f"id-{i}": np.random.default_rng(i).bytes(SIZE + i) for i in range(3)
 
 
 class Gdc(BaseHTTPRequestHandler):
-    """Answers as the GDC's documentation says, and misbehaves as `server.faults` says: file -> list, one a request."""
+    """Answers as the GDC's documentation says, misbehaves as `server.faults` says: file -> list, one per request."""
 
     protocol_version = "HTTP/1.1"
 

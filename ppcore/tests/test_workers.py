@@ -1,4 +1,4 @@
-"""Is a set that a cluster cuts the one that threads cut, also when a worker dies? Real processes, as a user starts them."""
+"""Does a cluster cut the same set as threads, even when a worker dies? Real processes, as a user starts them."""
 
 import os
 import shutil
