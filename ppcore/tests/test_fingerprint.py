@@ -67,7 +67,7 @@ COUNTS_NOT = {
 
 
 def hashes(path: Path, source: str, monkeypatch) -> dict[str, str]:
-    """`definitions` of Mine, from a file that is taken for one of the study's."""
+    """`definitions` of Mine, from a file that is treated as one of the study's."""
     path.write_text(source)
     spec = importlib.util.spec_from_file_location("ppcore." + path.stem, path)
     module = importlib.util.module_from_spec(spec)
