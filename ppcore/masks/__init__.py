@@ -3,6 +3,6 @@
     make      fine masks by threshold, coarse ones by morphology    patches   patches on disk and as network inputs
     shapes    27 descriptors of a mask                              kinds     K-means
     sketches  drawings as masks                                     labelme   Labelme files
-    simulate  hands that draw                                       made      masks and images that a model made
+    simulate  simulated sketches                                    made      masks and images made by a model
     settings  its parameters
 """

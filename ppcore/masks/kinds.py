@@ -1,4 +1,4 @@
-"""Which kinds of mask does a cohort hold?
+"""Which kinds of mask does a cohort contain?
 
 The paper groups real masks by K-means and has sketches drawn of each kind (section 2.4; reading R11). It names neither
 the features nor K. A mask is a row of `features` (N, D) here; kinds are numbered 1 to K.
@@ -17,37 +17,37 @@ from threadpoolctl import threadpool_limits
 from ppcore.masks.shapes import SD_FLOOR
 from ppcore.study.errors import StudyError
 
-STARTS = 20  # of K-means, the best one counts; with ten, two seeds agreed less, by some .03 of the adjusted Rand index
-one_thread = threadpool_limits.wrap(limits=1)  # several would add up in any order: two runs would differ by rounding
+STARTS = 20  # of K-means, of which the best counts; with ten, the adjusted Rand index of two seeds was about .03 lower
+one_thread = threadpool_limits.wrap(limits=1)  # several add in varying order: two runs would differ by rounding
 
 
 def standardise(descriptors: np.ndarray, by: np.ndarray | None = None, ddof: int = 0) -> np.ndarray:
-    """Descriptors (N, D) of `describe_all` in units of the sd of `by` (M, D), from its mean (reading R27).
+    """Descriptors (N, D) of `describe_all` minus the mean of `by` (M, D), over its sd (reading R27).
 
-    by: None for the descriptors themselves. ddof: 0 takes the sd of these masks, 1 estimates that of all such masks.
-    The sd is no less than SD_FLOOR: a descriptor that hardly varies would otherwise count as much as any other.
+    by: None for the descriptors themselves. ddof: 0 is the sd of these masks, 1 estimates that of all such masks.
+    The sd is at least SD_FLOOR: otherwise a descriptor that hardly varies would count as much as any other.
     """
     by = descriptors if by is None else by
     return (descriptors - by.mean(axis=0)) / np.maximum(by.std(axis=0, ddof=ddof), SD_FLOOR)
 
 
 def shrink(masks: Iterable[np.ndarray], height: int = 16, width: int = 32) -> np.ndarray:
-    """Masks (H, W) in {0, 1} as tissue fractions in [0, 1] of height x width fields: (N, height * width).
+    """Masks (H, W) in {0, 1} as tissue fractions in [0, 1] on a height x width grid: (N, height * width).
 
-    They say where tissue lies and nothing of its texture. All have one unit, so they are not standardised. To keep
-    90 % of their variance by PCA changed neither the silhouette nor the stability by much, and is left out.
+    They say where tissue lies, nothing about its texture. All have the same unit, so they are not standardised.
+    Keeping 90 % of their variance by PCA hardly changed silhouette and stability, so it is left out.
     """
     return np.stack([cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA).ravel()
                      for mask in masks]).astype(np.float64)
 
 
 def numbers_to_try(features: np.ndarray, k: int) -> range:
-    """The K to compare with k: 2 to 2 k, or as many as the masks allow. Raises `StudyError` as `cluster` does."""
+    """The values of K to compare with k: 2 to 2 k, as far as the masks allow. Raises `StudyError` like `cluster`."""
     return range(2, max(k, min(2 * k, _distinct(features, k) - 1)) + 1)
 
 
 def kmeans(features: np.ndarray, k: int, seed: int) -> KMeans:
-    """K-means (Lloyd 1982, k-means++ starts) of features (N, D), the best of STARTS; called inside `one_thread`."""
+    """K-means (Lloyd 1982, k-means++ starts) of features (N, D), the best of STARTS; call it inside `one_thread`."""
     return KMeans(k, n_init=STARTS, random_state=seed).fit(features)
 
 
@@ -55,9 +55,9 @@ def kmeans(features: np.ndarray, k: int, seed: int) -> KMeans:
 def cluster(features: np.ndarray, k: int, seed: int, by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`kmeans` with numbered kinds: labels (N,) in 1 to k, and centres (k, D), of kind i in row i - 1.
 
-    features: (N, D). by: (N,) what the kinds are ordered by, from the least mean of it on; the study takes the tissue
-    fraction. So two seeds that find the same kinds give them the same numbers. Raises `StudyError` unless there are
-    more different masks than k, which a silhouette needs too.
+    features: (N, D). by: (N,) values that order the kinds, lowest mean first; the study uses the tissue fraction. Two
+    seeds that find the same kinds then number them alike. Raises `StudyError` unless there are more different masks
+    than k, which a silhouette needs too.
     """
     fitted = _fit(features, k, seed)
     means = [np.asarray(by)[fitted.labels_ == kind].mean() for kind in range(k)]
@@ -67,11 +67,11 @@ def cluster(features: np.ndarray, k: int, seed: int, by: np.ndarray) -> tuple[np
 
 @one_thread
 def choose_k(features: np.ndarray, ks: Iterable[int], seed: int) -> pd.DataFrame:
-    """What each K, 2 or more, would give: columns k, inertia, silhouette.
+    """What each K, 2 or more, would give: columns k, inertia, silhouette. Raises `StudyError` like `cluster`.
 
-    inertia: sum of squared distances to the centres, in the features' unit; it falls with K, less steeply from a good K
-    on (the elbow). silhouette: mean over masks of (b - a) / max(a, b), a and b the mean distances to the masks of the
-    own and of the nearest other kind (Rousseeuw 1987); in [-1, 1], about 0 where kinds touch. Raises as `cluster`.
+    inertia: sum of squared distances to the centres, in the features' unit; it falls with K, less
+    steeply beyond a good K (the elbow). silhouette: mean over masks of (b - a) / max(a, b), where a and b are the mean
+    distances to its own and to the nearest other kind (Rousseeuw 1987); in [-1, 1], about 0 where kinds touch.
     """
     rows = []
     for k in ks:
@@ -82,10 +82,10 @@ def choose_k(features: np.ndarray, ks: Iterable[int], seed: int) -> pd.DataFrame
 
 @one_thread
 def stability(features: np.ndarray, k: int, seeds: Sequence[int]) -> tuple[float, float]:
-    """How far the seeds agree: mean and least adjusted Rand index over pairs of them (Hubert and Arabie 1985).
+    """How far the seeds agree: mean and minimum adjusted Rand index over pairs of them (Hubert and Arabie 1985).
 
-    1: the same kinds whatever the seed; 0: no more alike than by chance. Says nothing of other subjects' masks.
-    Raises `StudyError` for fewer than two seeds, or as `cluster`.
+    1: the same kinds for every seed; 0: no more alike than by chance. It says nothing about other subjects' masks.
+    Raises `StudyError` for fewer than two seeds, or like `cluster`.
     """
     if len(seeds) < 2:
         raise StudyError(f"stability over {len(seeds)} seed(s): wanted 2 or more to compare (-p cluster_seeds=2)")
@@ -95,10 +95,10 @@ def stability(features: np.ndarray, k: int, seeds: Sequence[int]) -> tuple[float
 
 
 def rank(features: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> pd.DataFrame:
-    """Columns cluster, distance, rank, a row a mask.
+    """Columns cluster, distance, rank; one row per mask.
 
-    distance: to the own centre, in the features' unit. rank: within the kind, 1 = nearest to its centre; of equal
-    distances the earlier row comes first.
+    distance: to the centre of its kind, in the features' unit. rank: within the kind, 1 = nearest to the centre; of
+    equal distances the earlier row comes first.
     """
     table = pd.DataFrame({"cluster": labels, "distance": np.linalg.norm(features - centres[labels - 1], axis=1)})
     return table.assign(rank=table.groupby("cluster")["distance"].rank(method="first").astype(int))
@@ -106,8 +106,8 @@ def rank(features: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> pd.Da
 
 def exemplars(features: np.ndarray, labels: np.ndarray, centres: np.ndarray,
               count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each kind, in order: rows of the `count` masks nearest to its centre, nearest first, and of the `count` odd
-    ones out, farthest first. A small kind has fewer: no mask is in both.
+    """For each kind, in order: rows of the `count` masks nearest to its centre, nearest first, and of the `count`
+    outliers, farthest first. A small kind has fewer: no mask is in both.
     """
     ranked = rank(features, labels, centres).sort_values(["cluster", "rank"])
     rows = [group.index.to_numpy() for _, group in ranked.groupby("cluster")]
@@ -118,7 +118,7 @@ def _distinct(features: np.ndarray, k: int) -> int:
     found = len(np.unique(features, axis=0))
     if found <= k:
         raise StudyError(f"{len(features)} train masks, {found} of them different, for {k} clusters: wanted at least "
-                         f"{k + 1}. Give more slides, or ask for fewer (-p clusters={max(2, found - 1)})")
+                         f"{k + 1}. Add slides, or ask for fewer (-p clusters={max(2, found - 1)})")
     return found
 
 
@@ -128,8 +128,8 @@ def _fit(features: np.ndarray, k: int, seed: int) -> KMeans:
 
 
 def spread_exemplars(table: pd.DataFrame, count: int) -> list[str]:
-    """`count` patches (fewer if there are no more) that stand for all kinds: kinds in turn, within a kind subjects in
-    turn, of each the mask nearest to the centre first. table: columns patch, subject, cluster, rank (of `rank`)."""
+    """`count` patches (or all, if fewer) that represent all kinds: kinds in turn, within a kind subjects in turn, masks
+    nearest to the centre first. table: columns patch, subject, cluster, rank (of `rank`)."""
     table = table.sort_values("rank")
     table = table.assign(turn=table.groupby(["cluster", "subject"]).cumcount()).sort_values(["turn", "rank"], kind="stable")
     table = table.assign(place=table.groupby("cluster").cumcount())

@@ -1,11 +1,11 @@
-"""How do the outlines that somebody drew in Labelme become a mask, and a mask such outlines?
+"""How do outlines drawn in Labelme become a mask, and a mask such outlines?
 
-The file is Labelme's own JSON: shapes of label, points (x, y) and shape_type; x runs right and y down, in px of the
-image that was drawn on, and pixel (0, 0) covers the square from 0 to 1. A pixel belongs to a shape where its centre
-does; a polygon that crosses itself is filled by the even-odd rule, as on Labelme's screen.
+The file is Labelme's own JSON: shapes with label, points (x, y) and shape_type. x runs right and y down, in px of the
+image that was drawn on; pixel (0, 0) covers the square from 0 to 1. A pixel belongs to a shape if its centre does; a
+polygon that crosses itself is filled by the even-odd rule, as on Labelme's screen.
 
-Labelme knows no hole. Here a shape whose label is one of HOLES (in any case) cuts out of what stands before it in the
-file, and any other label is tissue; so the order of the file counts, and an island in a hole comes after the hole.
+Labelme has no holes. Here a shape whose label is in HOLES (upper or lower case) is cut out of the shapes before it;
+any other label is tissue. So the order in the file counts: an island in a hole comes after the hole.
 """
 
 import base64
@@ -23,19 +23,19 @@ from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
 
 HOLES = ("hole", "air", "background")
-AREAS = {"polygon": 3, "rectangle": 2, "circle": 2, "oriented_rectangle": 4, "mask": 2}  # least number of points
-LARGEST_BYTES = 16 * 2**20  # of a file; Labelme keeps the image in it
-MOST_POINTS = 200_000  # of a file; a hand makes hundreds, and the fine mask of a patch some ten thousand
-EXACT = 0.25  # px that an outline passes beside the centres of pixels, see `write_labelme`
-MOST_SHAPES = 10_000  # of a file; a wide one takes 3 ms at 512 x 1024 px
-LARGEST_PX = 50_000_000  # of a picture, or a file's bitmaps; decoded it takes 400 MB, with transparency twice that
+AREAS = {"polygon": 3, "rectangle": 2, "circle": 2, "oriented_rectangle": 4, "mask": 2}  # minimum number of points
+LARGEST_BYTES = 16 * 2**20  # per file; Labelme stores the image in it
+MOST_POINTS = 200_000  # per file; a drawing by hand has hundreds, the fine mask of a patch about ten thousand
+EXACT = 0.25  # px between an outline and the nearest pixel centres, see `write_labelme`
+MOST_SHAPES = 10_000  # per file; a wide one takes 3 ms at 512 x 1024 px
+LARGEST_PX = 50_000_000  # of a picture, or of a file's bitmaps; decoded 400 MB, twice that with transparency
 
 
 def read_labelme(path: str | Path, height: int, width: int) -> tuple[np.ndarray, str]:
     """Tissue of a Labelme file, scaled to (height, width): mask (height, width) uint8 in {0, 1}, and a remark.
 
-    Polygons, rectangles (two corners, or four turned ones), circles (centre, a point of the rim) and masks (Labelme's
-    bitmaps). Raises `StudyError` for what is no such file, one over LARGEST_BYTES, MOST_POINTS, MOST_SHAPES or
+    Reads polygons, rectangles (two corners, or four if rotated), circles (centre, a point on the rim) and masks
+    (Labelme's bitmaps). Raises `StudyError` for any other file, one over LARGEST_BYTES, MOST_POINTS, MOST_SHAPES or
     LARGEST_PX, and for shapes that enclose nothing, such as lines.
     """
     path = Path(path)
@@ -65,11 +65,11 @@ def read_labelme(path: str | Path, height: int, width: int) -> tuple[np.ndarray,
 
 
 def size_remark(size: tuple[int, int], wanted: tuple[int, int]) -> str:
-    """What became of a drawing's size, (height, width) in px, as the end of a remark; empty where nothing did."""
+    """How a drawing of `size`, (height, width) in px, was resized, as the end of a remark; empty if it was not."""
     if size == wanted:
         return ""
     wider = wanted[1] / size[1] / (wanted[0] / size[0])
-    stretch = f", its shape not kept: {max(wider, 1 / wider):.2f} times {'wider' if wider > 1 else 'higher'}"
+    stretch = f", aspect ratio not kept: {max(wider, 1 / wider):.2f} times {'wider' if wider > 1 else 'higher'}"
     return f"; resized from {size[0]} x {size[1]} px" + (stretch if abs(math.log(wider)) > 0.01 else "")
 
 
@@ -92,8 +92,8 @@ def paint(mask: np.ndarray, points: np.ndarray, value: int) -> None:
 def write_labelme(path: str | Path, mask: np.ndarray, tolerance: float = 0.5) -> None:
     """Store a mask (H, W) in {0, 1} as polygons that Labelme opens and `read_labelme` reads, atomically.
 
-    tolerance: px by which a polygon may leave the edge; below EXACT every pixel comes back, with more points. Tissue is
-    labelled `tissue` and air in it `hole`, outer shapes first. The file holds the mask as its image, dark on white.
+    tolerance: px by which a polygon may deviate from the edge; below EXACT every pixel is restored, with more points.
+    Tissue is labelled `tissue`, air inside it `hole`, outer shapes first. The file's image is the mask, dark on white.
     """
     double = cv2.resize(np.ascontiguousarray(mask, np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     contours, tree = cv2.findContours(double, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
@@ -104,8 +104,8 @@ def write_labelme(path: str | Path, mask: np.ndarray, tolerance: float = 0.5) ->
         while parent >= 0:
             depth, parent = depth + 1, parents[parent]
         short = cv2.approxPolyDP(contour, 2 * tolerance, True) if tolerance else contour
-        # the contour runs through the middle of the outermost half px, a quarter px beside the edge: it splits the
-        # centres of tissue and air whichever of the two it encloses
+        # the contour runs a quarter px beside the edge: it separates the centres of tissue and air pixels whichever of
+        # the two it encloses
         points = ((short if len(short) > 2 else contour)[:, 0] + 0.5) / 2
         shapes.append((depth, {"label": "hole" if depth % 2 else "tissue", "points": points.tolist(), "group_id": None,
                                "description": "", "shape_type": "polygon", "flags": {}, "mask": None}))
@@ -117,14 +117,14 @@ def write_labelme(path: str | Path, mask: np.ndarray, tolerance: float = 0.5) ->
 
 
 def _load(path: Path) -> tuple[int, int, list[dict]]:
-    """Height and width of the image and the shapes of a Labelme file, as far as the file as a whole is checked."""
+    """Image height and width and the shapes of a Labelme file, after the checks on the whole file."""
     try:
         size = path.stat().st_size
         if size > LARGEST_BYTES:
             raise StudyError(f"{path.name} has {size / 2**20:.0f} MiB; wanted at most {LARGEST_BYTES / 2**20:.0f}: "
                              "save it from Labelme without the image data")
         text = path.read_text(encoding="utf-8")
-        values = sum(map(text.count, "[{,"))  # each takes memory, some 70 bytes, as soon as it is parsed
+        values = sum(map(text.count, "[{,"))  # each takes about 70 bytes once parsed
         if values > 6 * MOST_POINTS:
             raise StudyError(f"{path.name} holds {values:,} values; wanted at most {6 * MOST_POINTS:,}: simplify its "
                              "outlines")
@@ -136,10 +136,10 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
     except ValueError as error:
         if isinstance(error, StudyError):
             raise
-        raise StudyError(f"{path.name} is no JSON ({error}): wanted a file saved by Labelme") from None
+        raise StudyError(f"{path.name} is not JSON ({error}): wanted a file saved by Labelme") from None
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
-        raise StudyError(f"{path.name} is no Labelme file, it has no list of shapes: save the drawing from Labelme")
+        raise StudyError(f"{path.name} is not a Labelme file, it has no list of shapes: save the drawing from Labelme")
     height, width = sides = content.get("imageHeight"), content.get("imageWidth")
     if not all(type(side) is int and 0 < side <= 10**6 for side in sides):
         raise StudyError(f"{path.name}: imageHeight and imageWidth are {height!r:.20} and {width!r:.20}; wanted px, 1 "
@@ -152,21 +152,21 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
 
 
 def _check_shape(shape: dict, height: int, width: int) -> tuple[str, np.ndarray]:
-    """Type and points (N, 2) of a shape; raises `StudyError` that goes on after "shape 1 of 2"."""
-    kind = shape.get("shape_type") or "polygon"  # early versions of Labelme knew no other
+    """Type and points (N, 2) of a shape; raises a `StudyError` that completes "shape 1 of 2 ..."."""
+    kind = shape.get("shape_type") or "polygon"  # early versions of Labelme had no other
     if not isinstance(kind, str) or kind not in AREAS:
         raise StudyError(f"is a {kind!r:.40}, which encloses nothing: wanted {', '.join(AREAS)}")
     if not isinstance(shape.get("label"), str):
-        raise StudyError(f"has the label {shape.get('label')!r:.40}: wanted a text")
+        raise StudyError(f"has the label {shape.get('label')!r:.40}: wanted text")
     points = shape.get("points")
     try:
         points = np.array(points, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         points = np.empty(0)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < AREAS[kind]:
-        raise StudyError(f"has no points of a {kind}: wanted {AREAS[kind]} or more pairs of x and y")
+        raise StudyError(f"has no points for a {kind}: wanted {AREAS[kind]} or more pairs of x and y")
     size = np.array([width, height])
-    if not ((points >= -size).all() and (points <= 2 * size).all()):  # nor is what is no number
+    if not ((points >= -size).all() and (points <= 2 * size).all()):  # NaN fails too
         raise StudyError(f"has points far outside its image of {height} x {width} px: draw it again")
     return kind, points
 
@@ -187,7 +187,7 @@ def _sample_bitmap(shape: dict, points: np.ndarray, wanted: tuple[int, int], sca
     (left, top), (right, bottom) = points[:2].round().astype(int).tolist()
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"])), formats=("PNG",)) as image:
-            if image.size != (right - left + 1, bottom - top + 1):  # told by the header, before anything is decoded
+            if image.size != (right - left + 1, bottom - top + 1):  # known from the header, before decoding
                 raise StudyError(f"is a mask of {image.height} x {image.width} px in a box of {bottom - top + 1} x "
                                  f"{right - left + 1}: draw it again")
             bitmap = np.asarray(image.convert("L")) > 0

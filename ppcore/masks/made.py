@@ -1,9 +1,9 @@
-"""Where do the masks and images that a model makes lie?
+"""Where are the masks and images that a model makes stored?
 
     generated/<method>/<name>_<sample>.png    fine mask, 1 bit; or .webp, RGB image
     generated/<method>/index.csv              name, sample, tissue_fraction, hash
 
-<name> is the patch whose outline or mask was given, or `noise_<number>` where nothing was.
+<name> is the patch whose outline or mask was the input, or `noise_<number>` without an input.
 """
 
 import shutil
@@ -24,9 +24,9 @@ def generate_set(draw: Callable[[str, list[int]], list[np.ndarray]], names: Iter
                  seed: int, samples: int = 1, several: Iterable[str] = ()) -> pd.DataFrame:
     """Store one mask or image for each of `names`, and `samples` for those in `several`, as <name>_<sample>.
 
-    draw: from a name and a list of seeds to as many masks (H, W) in {0, 1} or images (H, W, 3) uint8. The noise of each
-    is drawn from `seed`, its place among the names and its number, so that it does not depend on the others. The index,
-    also returned, has the columns patch (the name), sample, tissue_fraction (of a mask) and hash; it is written last.
+    draw: maps a name and a list of seeds to as many masks (H, W) in {0, 1} or images (H, W, 3) uint8. The noise of
+    each depends only on `seed`, the position of its name and the number of its sample. The index, also returned, has
+    the columns patch (the name), sample, tissue_fraction (of a mask) and hash; it is written last.
     """
     folder, several = Path(folder), set(several)
     shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ppcore.study.files import atomic, hash_file, write_text
 
-# run lengths: as small as the default on masks, ten times as fast
+# run-length strategy: as small as the default on masks, ten times as fast
 ONE_BIT = (cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
@@ -23,7 +23,7 @@ def tissue_mask(rgb: np.ndarray, air_threshold: int) -> np.ndarray:
     """Fine mask of an RGB image: tissue where its luma is at most `air_threshold` (section 2.1; reading R3).
 
     rgb: (H, W, 3) uint8. air_threshold: gray level 0-255; 204 for H&E, 235 for IHC in the paper.
-    Returns (H, W) uint8 in {0, 1}. Nothing else is cleaned.
+    Returns (H, W) uint8 in {0, 1}, without further cleaning.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"rgb has shape {rgb.shape} and type {rgb.dtype}: wanted (H, W, 3) of uint8")
@@ -35,10 +35,10 @@ def coarse_mask(mask: np.ndarray, open_size: int = 5, close_size: int = 10, shif
 
     mask: (H, W) in {0, 1}. open_size, close_size: kernel side in px. Returns (H, W) uint8 in {0, 1}.
 
-    A kernel of even side has no centre pixel, and OpenCV takes the same one for both halves, so that
-    `cv2.morphologyEx` moves the mask by one pixel to the right and down. Here the second half uses the mirrored
-    centre: nothing moves, and C is idempotent, C(C(m)) = C(m) (reading R7). `shifted=True` gives OpenCV's literal
-    form. The border is neutral: tissue that touches it is neither eaten nor fed by it (reading R8).
+    A kernel of even side has no centre pixel. OpenCV uses the same anchor for erosion and dilation, so
+    `cv2.morphologyEx` shifts the mask by one pixel to the right and down. Here the second operation uses the mirrored
+    anchor: nothing shifts, and C is idempotent, C(C(m)) = C(m) (reading R7). `shifted=True` gives OpenCV's form. The
+    border is neutral: it neither erodes nor extends tissue that touches it (reading R8).
     """
     mask = np.ascontiguousarray(mask, dtype=np.uint8)
     opened = _dilate(_erode(mask, open_size), open_size, mirrored=not shifted)
@@ -75,7 +75,7 @@ def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, op
     """Store C(m) of every fine mask `fine`/<patch>.png as `coarse`/<patch>.png, then `coarse`/index.csv.
 
     The index, also returned, has the columns patch, tissue_fraction and coarse_hash. It is written last: a folder
-    without it is no set of coarse masks.
+    without it is not a set of coarse masks.
     """
     fine, coarse = Path(fine), Path(coarse)
     shutil.rmtree(coarse, ignore_errors=True)
@@ -91,8 +91,8 @@ def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, op
 
 
 def check_mask(mask: np.ndarray, smallest: int = 1) -> None:
-    """Raises ValueError unless mask is (H, W) uint8 in {0, 1} with at least `smallest` px a side."""
+    """Raises ValueError unless mask is (H, W) uint8 in {0, 1} with at least `smallest` px per side."""
     if mask.ndim != 2 or mask.dtype != np.uint8 or min(mask.shape) < smallest:
-        raise ValueError(f"mask is {mask.shape} {mask.dtype}: wanted (H, W) uint8, sides of {smallest} px up")
+        raise ValueError(f"mask is {mask.shape} {mask.dtype}: wanted (H, W) uint8, {smallest} px or more per side")
     if mask.max() > 1:
         raise ValueError(f"mask holds the value {mask.max()}: wanted only 0 (air) and 1 (tissue)")

@@ -1,12 +1,12 @@
-"""Where do the patches of a cohort lie, are they still whole, and how are they read?
+"""Where are a cohort's patches stored, are they intact, and how are they read?
 
     patches/rgb/<patch>.webp     (H, W, 3) uint8 RGB, lossless
     patches/fine/<patch>.png     fine mask, 1 bit, white = tissue
-    patches/index.csv            one line a kept patch, columns as INDEX
-    patches/sources.csv          one line a file: its places by what became of them, or why it was skipped; a remark
-    patches/places.csv           one line a place of a grid, columns as PLACES
+    patches/index.csv            one line per kept patch, columns as INDEX
+    patches/sources.csv          one line per file: its places by state, or why it was skipped; a remark
+    patches/places.csv           one line per grid place, columns as PLACES
 
-`index.csv` is written last: a folder without it is no patch set. `check_set` compares the files with its hashes.
+`index.csv` is written last: a folder without it is not a patch set. `check_set` compares the files with its hashes.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path) 
 
 
 def load_index(folder: str | Path) -> pd.DataFrame:
-    """Read `index.csv` of a patch set. Raises `StudyError` that says which notebook makes it."""
+    """Read `index.csv` of a patch set. Raises a `StudyError` that says which notebook makes it."""
     path = Path(folder) / "index.csv"
     if not path.exists():
         raise StudyError(f"{path} is not there: run notebook 01 first (./run_all.sh --only 01)")
@@ -42,7 +42,7 @@ def load_index(folder: str | Path) -> pd.DataFrame:
 def check_set(folder: str | Path) -> int:
     """Compare every file of a patch set with the content hash in its `index.csv`; returns the number of patches.
 
-    Raises `StudyError` that names the files that are missing, damaged or not listed.
+    Raises a `StudyError` that names the files that are missing, damaged or not listed.
     """
     folder, index = Path(folder), load_index(folder)
     wrong = []
@@ -55,9 +55,9 @@ def check_set(folder: str | Path) -> int:
                 wrong.append(f"{part}/{name} is damaged")
         wrong += [f"{part}/{name} is not listed" for name in sorted(files - set(index["patch"] + suffix))]
     if wrong:
-        raise StudyError(f"{folder} is no longer the patch set that was cut: {', '.join(wrong[:5])}"
-                         f"{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}. Bring back those files, or cut it "
-                         "anew (--from 01)")
+        raise StudyError(f"{folder} differs from the patch set that was cut: {', '.join(wrong[:5])}"
+                         f"{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}. Restore those files, or cut it "
+                         "again (--from 01)")
     return len(index)
 
 
@@ -69,11 +69,11 @@ def load_places(folder: str | Path, index: pd.DataFrame) -> pd.DataFrame:
 
 
 class PatchDataset(torch.utils.data.Dataset):
-    """Patches as network inputs: for each of `folders`, by its name, what it holds of a patch.
+    """Patches as network inputs: one tensor for each of `folders`, by its name.
 
-    A mask (`<patch>.png`) as float (1, H, W) in {-1, +1}, tissue = +1 (reading R14); an image (`<patch>.webp`) as float
-    (3, H, W) in [-1, 1]. With `crop` an item is a window of 1/crop of the height and width, the same in all of a patch,
-    at a place drawn from torch's global generator.
+    A mask (`<patch>.png`) is float (1, H, W) in {-1, +1}, tissue = +1 (reading R14); an image (`<patch>.webp`) is float
+    (3, H, W) in [-1, 1]. With `crop` an item is a window of 1/crop of the height and width, the same in all its
+    tensors, at a place drawn from torch's global generator.
     """
 
     def __init__(self, patches: list[str], crop: int = 1, **folders: str | Path) -> None:
@@ -93,7 +93,7 @@ class PatchDataset(torch.utils.data.Dataset):
 
 
 def read_patch(folder: Path, patch: str) -> torch.Tensor:
-    """The mask `<patch>.png` of a folder, else its image `<patch>.webp`, as `PatchDataset` gives them."""
+    """The mask `<patch>.png` of a folder, else its image `<patch>.webp`, as in `PatchDataset`."""
     mask = folder / f"{patch}.png"
     return to_tensor(read_mask(mask)) if mask.exists() else image_to_tensor(read_image(folder / f"{patch}.webp"))
 
@@ -107,7 +107,7 @@ def read_image(path: str | Path) -> np.ndarray:
 def write_image(path: str | Path, rgb: np.ndarray) -> None:
     """Store an RGB patch (H, W, 3) uint8 as lossless WebP, atomically."""
     with atomic(path) as temporary:
-        Image.fromarray(rgb).save(temporary, lossless=True, method=0, quality=0)  # 10 x as fast, a sixth larger
+        Image.fromarray(rgb).save(temporary, lossless=True, method=0, quality=0)  # 10 x faster, a sixth larger
 
 
 def to_tensor(mask: np.ndarray) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Which shapes does a mask hold? 27 numbers that tell its texture from another's (reading R27)."""
+"""Which shapes does a mask contain? 27 numbers that describe its texture (reading R27)."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ DESCRIPTORS: tuple[str, ...] = (
 def describe(mask: np.ndarray) -> np.ndarray:
     """The descriptors of one mask, in the order of DESCRIPTORS: (27,) float64, always finite (reading R27).
 
-    mask: (H, W) uint8 in {0, 1}, at least 33 px a side. Raises ValueError for another form.
+    mask: (H, W) uint8 in {0, 1}, at least 33 px per side. Raises ValueError for anything else.
 
     tissue_fraction  share of pixels that are tissue.
     edge_density     pixel sides between tissue and air, per pixel of the mask (px / px^2); the frame is no
@@ -32,7 +32,7 @@ def describe(mask: np.ndarray) -> np.ndarray:
     *_log_area_*     mean and sd of log(area in px^2) over components and over holes; 0 when there are none.
     correlation_*_r  two-point correlation of tissue r px down or across (Torquato 2002, section 2.2):
                      covariance of mask and shifted mask over (variance + 0.01), in (-1, 1). The 0.01, the
-                     variance of a patch with 1 % air, takes a constant mask smoothly to 0, not to 0 / 0.
+                     variance of a patch with 1 % air, makes a constant mask give 0 instead of 0 / 0.
     opening_r        granulometry (Matheron 1975): share of the tissue that an opening with a square of side
                      2 r + 1 px removes, so of tissue at most 2 r px wide; 0 when there is no tissue.
     closing_r        share of the air that a closing fills, likewise. The frame is neutral (reading R8).
@@ -56,7 +56,7 @@ def describe(mask: np.ndarray) -> np.ndarray:
 def describe_all(masks: Iterable[np.ndarray], progress: bool = True) -> np.ndarray:
     """`describe` of N masks: (N, 27) float64. About 2,000 masks of 512 x 1024 a minute on one core.
 
-    masks: (H, W) uint8 in {0, 1}, all of one shape, or their counts would not compare. progress: show a bar.
+    masks: (H, W) uint8 in {0, 1}, all of one shape, so that counts are comparable. progress: show a bar.
     Raises ValueError for no masks, several shapes, or a mask that `describe` refuses.
     """
     rows, shapes = [], set()

@@ -1,7 +1,7 @@
-"""What would a hand have drawn, and what else might it have? Simulated sketches, and variations of any sketch.
+"""What would a person have drawn? Simulated sketches, and variations of any sketch.
 
-A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue. Lengths are in px of the paper's patch, 512 px high; on a patch
-whose shorter side is another they are in proportion.
+A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue. Lengths are in px of the paper's patch, 512 px high; they scale
+with the shorter side of a patch.
 """
 
 import shutil
@@ -20,33 +20,33 @@ from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file, write_text
 from ppcore.study.seeds import mix
 
-MARK = ".sketch_set"  # an empty file by which a set is known, also when the workflow has taken its index away
+MARK = ".sketch_set"  # an empty file that marks a set, even after the workflow removed its index
 INDEX = ("sketch", "origin", "source", "accuracy", "seed", "tissue_fraction", "sketch_hash")
 
 
 @dataclass(frozen=True)
 class Hand:
-    """How somebody draws what a mask shows."""
+    """How a person draws what a mask shows."""
 
     blur: float  # px, sd of the blur through which the hand sees the mask
-    simplify: float  # px by which its straight strokes may leave the edge seen
-    wobble: float  # px, sd by which it misses, alike for neighbouring points
-    brush: float  # px, diameter: nothing narrower is drawn, no corner is sharper
+    simplify: float  # px by which its straight strokes may deviate from the edge
+    wobble: float  # px, sd of its error, similar at neighbouring points
+    brush: float  # px, diameter: nothing is narrower, no corner sharper
     least: float  # share of the patch: smaller islands and holes are left out
 
 
 # Reading R12 leaves the amounts open. We chose them so that even `careful` is much coarser than C(m) (readings R9,
-# R10), whose kernels have 5 and 10 px at any size: on patches 256 px high still, on much smaller ones no longer.
+# R10), whose kernels are 5 and 10 px at any size: still true at 256 px height, but not for much smaller patches.
 HANDS = {"careful": Hand(blur=8, simplify=6, wobble=4, brush=24, least=0.003),
          "quick": Hand(blur=14, simplify=12, wobble=7, brush=40, least=0.008),
          "rough": Hand(blur=24, simplify=22, wobble=12, brush=64, least=0.02)}
-MARGIN = 128  # px around the patch, mirrored, so that a hand draws over its frame and not along it
+MARGIN = 128  # px around the patch, mirrored, so that a hand draws across its frame and not along it
 WOBBLE_PX, ELASTIC_PX = 64, 128  # between the nodes of a field of displacements
 
-# The amounts of reading R13, and ours where it gives none.
+# The amounts of reading R13, or our own where it gives none.
 TURN, ZOOM, THICKEN = 15, (0.8, 1.25), 8  # degrees to either side; factor; px to either side
-ELASTIC, WINDOW = 12, 0.75  # px, largest sd of a displacement; least side of the window that is cut out, of the frame's
-TRIES = 20  # draws until one is neither all air nor all tissue
+ELASTIC, WINDOW = 12, 0.75  # px, largest sd of a displacement; smallest side of the crop, as a share of the frame's
+TRIES = 20  # attempts at one that is neither all air nor all tissue
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Sketch:
 
 
 def simulate_sketch(mask: np.ndarray, seed: int, accuracy: str) -> np.ndarray:
-    """What a hand of that `accuracy` ("careful", "quick", "rough") would draw of a TRAIN mask (reading R12).
+    """What a hand of this `accuracy` ("careful", "quick", "rough") would draw for a TRAIN mask (reading R12).
 
     mask: (H, W) in {0, 1}. Returns (H, W) uint8 in {0, 1}. The edge of the blurred mask becomes polygons (Douglas and
-    Peucker 1973), whose corners are displaced and which a round brush fills; small islands and holes are left out.
-    Where that leaves one tone of a mask that has two, the other one is a dot of the brush at its widest place. The same
+    Peucker 1973). Their corners are displaced and a round brush fills them; small islands and holes are left out. If
+    that leaves one tone of a mask that has two, the other becomes a dot of the brush at its widest place. The same
     arguments give the same sketch. Raises `StudyError` for an unknown accuracy.
     """
     if accuracy not in HANDS:
@@ -81,7 +81,7 @@ def simulate_sketch(mask: np.ndarray, seed: int, accuracy: str) -> np.ndarray:
     corners = [cv2.approxPolyDP(contour, hand.simplify * unit, True)[:, 0]
                for contour in cv2.findContours(seen, cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)[0]]
     corners = [np.rint(each + missed[each[:, 1], each[:, 0]]).astype(np.int32) for each in corners if len(each) > 2]
-    drawn = cv2.fillPoly(np.zeros_like(seen), corners, 1)  # all at once: what lies in a hole is tissue again
+    drawn = cv2.fillPoly(np.zeros_like(seen), corners, 1)  # all at once: an island in a hole is tissue again
     radius = hand.brush * unit / 2
     for grow in (-radius, 2 * radius, -radius):  # opened, then closed
         drawn = _thicken(drawn, grow)
@@ -97,9 +97,9 @@ def simulate_sketch(mask: np.ndarray, seed: int, accuracy: str) -> np.ndarray:
 def augment(sketch: np.ndarray, seed: int) -> np.ndarray:
     """A variation of a sketch (H, W) in {0, 1}, of the same size: (H, W) uint8 in {0, 1} (reading R13).
 
-    Flips, a window cut out and resized, rotation, zoom, an elastic displacement (a coarse field, enlarged), all in one
-    warp that is binarised at .5, then dilation or erosion by 0-8 px. What lies outside is the sketch mirrored, not air.
-    Never all air or all tissue unless the sketch is. The same arguments give the same variation.
+    Flips, a crop resized to full size, rotation, zoom and an elastic displacement (a coarse field, upsampled), all in
+    one warp that is binarised at .5; then dilation or erosion by 0-8 px. Outside its frame the sketch is mirrored, not
+    air. Never all air or all tissue unless the sketch is. The same arguments give the same variation.
     """
     sketch, rng = np.ascontiguousarray(sketch, np.uint8), np.random.default_rng(seed)
     for _ in range(TRIES):
@@ -113,25 +113,25 @@ def sketch_set(sketches: Sequence[Sketch], count: int, seed: int, folder: str | 
     """Store every sketch as `<name>_0.png` and `count` variations as `<name>_1.png` ..., then index.csv, also returned.
 
     Columns: sketch, the file without .png; origin; source, drawn or simulated; accuracy, of simulated ones; seed, with
-    which `augment` makes it of `<name>_0`, empty there; tissue_fraction in [0, 1]; sketch_hash. A variation depends on
-    its sketch, its number and `seed`, not on the other sketches; the same arguments give the same bytes. The folder is
-    made anew beside its place and appears with its index. Raises `StudyError` for names that recur and for a folder
+    which `augment` makes it from `<name>_0`, empty there; tissue_fraction in [0, 1]; sketch_hash. A variation depends
+    on its sketch, its number and `seed`, not on the other sketches; the same arguments give the same bytes. The folder
+    is written beside its place and appears only when complete. Raises `StudyError` for duplicate names and for a folder
     that holds anything but an earlier set, so that no drawing is lost.
     """
     folder = Path(folder)
     names = [sketch.name for sketch in sketches]
     again = sorted({name for name in names if names.count(name) > 1})
     if again or not names:
-        raise StudyError(f"sketches of one name: {', '.join(again[:5])}; rename them" if again else
+        raise StudyError(f"sketches of the same name: {', '.join(again[:5])}; rename them" if again else
                          "there are no sketches: draw some, or simulate them from train masks")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
-        raise StudyError(f"{folder} holds files but no set of sketches, and would be replaced: give another folder")
+        raise StudyError(f"{folder} holds files but no set of sketches, and would be replaced: choose another folder")
     fresh = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     rows = []
     for sketch in tqdm(sketches, desc="varying sketches", unit="sketch"):
         for number in range(count + 1):
-            # from the name, so that another sketch in the list changes none of the others
+            # from the name, so that adding a sketch changes none of the others
             own = mix(seed, sketch.name, number)
             mask, name = augment(sketch.mask, own) if number else sketch.mask, f"{sketch.name}_{number}"
             write_mask(fresh / f"{name}.png", mask)
@@ -149,7 +149,7 @@ def _vary(sketch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = sketch.shape
     unit, turn, window = _unit(sketch), np.radians(rng.uniform(-TURN, TURN)), rng.uniform(WINDOW, 1)
     zoom = np.exp(rng.uniform(*np.log(ZOOM)))  # so that it enlarges as often as it shrinks
-    # from a px of the result to its place in the sketch: about the middle, turned, scaled, mirrored, then moved
+    # from a px of the result to its place in the sketch: rotated, scaled and mirrored about the middle, then moved
     step = window / zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     step *= rng.choice([-1, 1], size=(2, 1))
     middle = np.array([width - 1, height - 1]) / 2
@@ -163,7 +163,7 @@ def _vary(sketch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _unit(mask: np.ndarray) -> float:
-    """Px of this mask a px of the paper's patch."""
+    """Px of this mask per px of the paper's patch."""
     return min(mask.shape) / 512
 
 
@@ -174,14 +174,14 @@ def _field(rng: np.random.Generator, shape: tuple[int, int], spacing: float, sd:
 
 
 def _thicken(mask: np.ndarray, px: float) -> np.ndarray:
-    """Dilated by a disc of radius `px`, eroded where that is negative; the frame is neutral (reading R8)."""
+    """Dilated by a disc of radius `px`, eroded if `px` is negative; the frame is neutral (reading R8)."""
     if px < 0:
         return 1 - _thicken(1 - mask, -px)
     return (cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) <= px).astype(np.uint8)
 
 
 def _drop_small(mask: np.ndarray, least: float) -> np.ndarray:
-    """Without islands of tissue, then without holes, below a share `least` of the mask."""
+    """The mask without tissue islands, then without holes, smaller than a share `least` of it."""
     for tone in (1, 0):
         _, labels, stats, _ = cv2.connectedComponentsWithStats((mask == tone).astype(np.uint8))
         small = stats[:, cv2.CC_STAT_AREA] < least * mask.size

@@ -1,4 +1,4 @@
-"""What did somebody draw? Pictures and Labelme files as masks.
+"""What did a person draw? Pictures and Labelme files as masks.
 
 A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue, much coarser than C(m) (section 2.4; readings R10, R12).
 """
@@ -14,10 +14,10 @@ from PIL import Image, ImageOps
 from ppcore.masks.labelme import LARGEST_PX, read_labelme, size_remark
 from ppcore.study.errors import StudyError, warn
 
-DRAWINGS = (".json", ".png", ".jpg", ".jpeg")  # suffixes of what a sketch may be stored as
-LEAST_CONTRAST = 12 / 255  # between darkest and lightest, of the picture's range; less is paper, noise of JPEG and all
-# Width of the frame, of the shorter side, and the share of it that one tone must have. At .98, 93 % of simulated
-# sketches of real and phantom patches are read rightly in dark on light, at .75 only 61 %: tissue fills their frames.
+DRAWINGS = (".json", ".png", ".jpg", ".jpeg")  # suffixes of drawings
+LEAST_CONTRAST = 12 / 255  # of darkest and lightest, as a share of the range; less is blank paper with JPEG noise
+# Width of the frame, as a share of the shorter side, and the share of the frame that paper must have. At .98, 93 % of
+# simulated dark-on-light sketches of patches are read correctly, at .75 only 61 %: tissue fills their frames.
 FRAME, PAPER_SHARE = 0.02, 0.98
 NAMED = 5  # files that a warning names
 
@@ -28,15 +28,15 @@ def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "aut
                 allow_plain: bool = False) -> tuple[np.ndarray, str]:
     """Read a drawing (PNG, JPEG or Labelme JSON): mask (height, width) uint8 in {0, 1}, and how it was read, in words.
 
-    A picture's pixels are dark or light as they lie below or above the middle between its darkest and lightest gray
-    (luma); the share of tissue is averaged by area to the wanted size, and tissue is where it exceeds a half. What
-    is transparent was not drawn on; what is opaque is drawn in the tone that most of it has. In a picture without
-    transparency `tissue` says which tone is tissue. "auto" takes for paper the tone that has at least PAPER_SHARE of
-    the frame; where neither has, it guesses dark on light, as people draw, and the remark says so. It errs where
-    tissue fills the frame, and on nearly all light-on-dark drawings of patches: say "light" for those, as for masks
-    that this study stored. In a mask of two values too close for the eye, such as 0 and 1, the larger one is tissue.
+    A pixel is dark or light if it is below or above the midpoint of the picture's darkest and lightest gray (luma).
+    The share of tissue is averaged by area to the wanted size; above a half is tissue. Transparent areas were not
+    drawn on; opaque ones are drawn in the tone that most of them have. In a picture without transparency, `tissue`
+    says which tone is tissue. "auto" takes as paper the tone that covers at least PAPER_SHARE of the frame; if neither
+    does, it guesses dark on light, as people draw, and the remark says so. It errs where tissue fills the frame, and
+    on nearly all light-on-dark drawings of patches: use "light" for those, and for masks stored by this study. In a
+    mask of two values too close for the eye, such as 0 and 1, the larger one is tissue.
 
-    Raises `StudyError` for a file that cannot be read, is too large, or, unless `allow_plain`, shows one tone alone.
+    Raises `StudyError` for a file that cannot be read, is too large or, unless `allow_plain`, has only one tone.
     A picture of one tone is air under "auto". Lines are not closed or filled: what is drawn is the tissue itself.
     """
     path = Path(path)
@@ -56,13 +56,13 @@ def load_sketches(folder: str | Path, height: int, width: int,
                   tissue: Tissue = "auto") -> list[tuple[str, np.ndarray, str]]:
     """All drawings of a folder, by name: (name, mask (height, width) in {0, 1}, remark), as `read_sketch` reads them.
 
-    name: the file's, without its suffix. An image beside a Labelme file of its name is what was drawn on, and no
-    drawing. What the drawing page saved, <name>/sketch.png, is one too, its tissue light. Files that cannot be used are
-    warned of and left out, other kinds of files are passed over. Raises `StudyError` where the folder is not there.
+    name: the file's, without its suffix. An image beside a Labelme file of the same name was drawn on and is not a
+    drawing. <name>/sketch.png, saved by the drawing page, is one, with light tissue. Files that cannot be used are left
+    out with a warning, other kinds of files are ignored. Raises `StudyError` if the folder does not exist.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise StudyError(f"{folder} is no folder: wanted one with drawings ({', '.join(DRAWINGS)})")
+        raise StudyError(f"{folder} is not a folder: wanted one with drawings ({', '.join(DRAWINGS)})")
     found: dict[str, tuple[np.ndarray, str]] = {}
     outlined, wrong = set(), []
     files = [path for path in folder.iterdir() if path.suffix.lower() in DRAWINGS and not path.name.startswith(".")]
@@ -74,7 +74,7 @@ def load_sketches(folder: str | Path, height: int, width: int,
         elif path.stem in outlined:
             continue
         if name in found:
-            wrong.append(f"{path.name} has the name of another drawing: give it one of its own")
+            wrong.append(f"{path.name} has the same name as another drawing: rename it")
             continue
         try:
             found[name] = read_sketch(path, height, width, tissue if path.parent == folder else "light")
@@ -82,22 +82,22 @@ def load_sketches(folder: str | Path, height: int, width: int,
             wrong.append(str(error))
     if wrong:
         more = f"\n... and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-        warn(f"{len(wrong)} of the {len(files)} drawings in {folder} left out:\n" + "\n".join(wrong[:NAMED]) + more)
+        warn(f"{len(wrong)} of the {len(files)} drawings in {folder} are left out:\n" + "\n".join(wrong[:NAMED]) + more)
     return [(name, *found[name]) for name in sorted(found)]
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Mask (H, W) in {0, 1} or bool -> (height, width) uint8 in {0, 1}: tissue where over half of the area is."""
+    """Mask (H, W) in {0, 1} or bool -> (height, width) uint8 in {0, 1}: tissue where it covers over half the area."""
     share = np.asarray(mask, np.float32)
     if share.shape == (height, width):
         return (share > 0.5).astype(np.uint8)
-    # first what shrinks, averaged by area; then what grows, so that its edges are not stepped
+    # first shrink, averaging by area; then enlarge, so that edges are not stepped
     share = cv2.resize(share, (min(width, share.shape[1]), min(height, share.shape[0])), interpolation=cv2.INTER_AREA)
     return (cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5).astype(np.uint8)
 
 
 def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gray (H, W) float32 in [0, 1] of a PNG or JPEG, and bool (H, W) of what is opaque, None where all is."""
+    """Gray (H, W) float32 in [0, 1] of a PNG or JPEG, and bool (H, W) of what is opaque, None if all is."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
@@ -107,10 +107,10 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 raise StudyError(f"{path.name} has {image.height} x {image.width} px; wanted at most "
                                  f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller")
             image.load()
-            image = ImageOps.exif_transpose(image)  # a telephone held upright
+            image = ImageOps.exif_transpose(image)  # a phone held upright
     except StudyError:
         raise
-    except Image.DecompressionBombError:  # nor does Pillow open it
+    except Image.DecompressionBombError:  # Pillow refuses it, too
         raise StudyError(f"{path.name} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million px; wanted at most "
                          f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller") from None
     except Exception as error:  # decoders raise many kinds on a broken file
@@ -130,7 +130,7 @@ def _split_tones(gray: np.ndarray, opaque: np.ndarray | None, tissue: Tissue) ->
     if opaque is not None:
         if tissue == "auto":
             tissue = "light" if opaque.any() and np.median(gray[opaque]) > 0.5 else "dark"
-        gray, remark = np.where(opaque, gray, np.float32(tissue == "dark")), ", on transparent ground"
+        gray, remark = np.where(opaque, gray, np.float32(tissue == "dark")), ", on a transparent background"
     darkest, lightest = gray.min(), gray.max()
     dark = gray < (darkest + lightest) / 2
     if lightest - darkest < LEAST_CONTRAST:

@@ -1,12 +1,12 @@
-"""Which methods are there, and what does each minimise? For notebooks 04 to 06 and 11: what a reader edits.
+"""Which methods are there, and what does each minimise? For notebooks 04 to 06 and 11: the part that readers edit.
 Imports training, masks, networks.
 
-One file a method, and beside them:
+One file per method, and:
 
-    table       a row for each method, from which all other rooms take it
+    table       one row per method, read by all other rooms
     losses      the equations
-    sampling    how a trained generator draws
+    sampling    how a trained generator makes an image
     segmenter   image to mask, for notebook 11
-    image_pool  what CycleGAN's discriminators remember
+    image_pool  older images for CycleGAN's discriminators
     settings    their parameters
 """

@@ -1,6 +1,6 @@
 """How is CycleGAN trained? By equations (4)-(7), after Zhu et al. 2017 (arXiv 1703.10593; reading R16).
 
-Equation (6) of the paper prints D_X(G(y)); F is what makes coarse masks, so it must be D_X(F(y)), as here.
+Equation (6) of the paper prints D_X(G(y)); F makes the coarse masks, so it must be D_X(F(y)), as here.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from ppcore.training.method import adam, freeze, update
 
 @dataclass(frozen=True)
 class CycleGANSettings:
-    """What a CycleGAN is; the defaults are Zhu's.
+    """Settings of a CycleGAN; the defaults are Zhu's.
 
     ngf, ndf: first width of generators and discriminators. blocks: residual blocks. lambda_cycle: weight of equation
     (7). identity: weight of the identity loss, as a share of lambda_cycle. recipe: reading R17. straight_through:
@@ -41,7 +41,7 @@ class CycleGANSettings:
 
 
 class CycleGAN:
-    """G turns coarse masks X into fine ones Y, F turns fine into coarse; D_Y and D_X judge what they make.
+    """G turns coarse masks X into fine masks Y, F turns fine into coarse; D_Y and D_X judge the results.
 
     It learns from unpaired masks: give `train` an `Unpaired` data set. Weights are drawn from `seed`.
     """
@@ -71,10 +71,10 @@ class CycleGAN:
             "discriminators": adam([self.networks["D_X"], self.networks["D_Y"]], self.settings.learning_rate)}
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Update G and F, then D_X and D_Y, on `coarse` and `fine`, each (B, 1, H, W) in [-1, 1], not paired.
+        """Update G and F, then D_X and D_Y, on `coarse` and `fine`, each (B, 1, H, W) in [-1, 1], unpaired.
 
         Returns `D` (half of D_X's and D_Y's losses), `G_gan` (equation (6) for both, in LSGAN's form, or section
-        2.8's four terms), `G_cycle` (equation (7)) and `G_identity`, the latter two before their weights.
+        2.8's four terms), `G_cycle` (equation (7)) and `G_identity`, the last two before weighting.
         """
         x, y = batch["coarse"], batch["fine"]
         G, F, D_X, D_Y = (self.networks[name] for name in ("G", "F", "D_X", "D_Y"))
@@ -92,7 +92,7 @@ class CycleGAN:
                 loss_identity = l1(F(x), x) + l1(G(y), y)
             loss_G = loss_gan + self.settings.lambda_cycle * (loss_cycle + self.settings.identity * loss_identity)
         else:
-            # "The specific real mask" of section 2.8 exists, without pairs, only at the end of a cycle.
+            # Without pairs, "the specific real mask" of section 2.8 exists only at the end of a cycle.
             loss_gan = sum(
                 paper28_loss(D(shown(synthetic)), D(real, hidden=True), D(shown(again), hidden=True))
                 for D, synthetic, real, again in ((D_Y, fine, y, y_again), (D_X, coarse, x, x_again)))
@@ -108,14 +108,14 @@ class CycleGAN:
         return {"D": loss_D, "G_gan": loss_gan, "G_cycle": loss_cycle, "G_identity": loss_identity}
 
     def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """Fine masks (B, 1, H, W) in [-1, 1] of coarse ones. There is no noise: the seeds change nothing."""
+        """Fine masks (B, 1, H, W) in [-1, 1] from coarse ones. There is no noise: the seeds have no effect."""
         return generate(self.networks["G"], coarse, seeds)
 
 
 class Unpaired(Dataset):
-    """The pairs of a data set torn apart: `coarse` of one item, `fine` of another, drawn at random.
+    """The pairs of a data set, broken up: `coarse` of one item, `fine` of another, drawn at random.
 
-    An epoch still sees each coarse mask once. The draw is from torch's global generator, which `train` seeds.
+    An epoch still sees each coarse mask once. The draw uses torch's global generator, which `train` seeds.
     """
 
     def __init__(self, pairs: Dataset) -> None:

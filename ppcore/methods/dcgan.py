@@ -1,10 +1,10 @@
 """How is DCGAN trained? On fine masks alone (Radford et al. 2015, arXiv 1511.06434; reading R20), in two recipes.
 
-`radford` is the original. On masks of wide flat areas it fails: a batch of nearly solid masks has no variance for the
-discriminator's batch norm to divide by, real masks are exactly -1 and 1 while no synthetic one is, and the generator
-is left with one lattice for every z. `masks` makes the rival as good as we could: no batch norm in the
-discriminator, first weights that draw smooth areas, and noise on what the discriminator is shown, so that grey values
-give nothing away (instance noise, Soenderby et al. 2016, arXiv 1610.04490).
+`radford` is the original. It fails on masks with wide flat areas: a batch of nearly solid masks has no variance for
+the discriminator's batch norm to divide by, real masks are exactly -1 and 1 while synthetic ones never are, and the
+generator ends up with the same lattice for every z. `masks` is the best baseline we could make: no batch norm in the
+discriminator, initial weights that draw smooth areas, and noise on the discriminator's input, so that grey values do
+not give synthetic masks away (instance noise, Soenderby et al. 2016, arXiv 1610.04490).
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from ppcore.networks.layers import init_weights
 from ppcore.networks.noise import draw_noise
 from ppcore.training.method import adam, freeze, update
 
-INSTANCE_NOISE = 0.5  # standard deviation, where masks are in [-1, 1]
+INSTANCE_NOISE = 0.5  # standard deviation, for masks in [-1, 1]
 
 
 @dataclass(frozen=True)
 class DCGANSettings:
-    """What a DCGAN is. height, width: of the masks, px. latent: length of z. ngf, ndf: first widths.
+    """Settings of a DCGAN. height, width: of the masks, px. latent: length of z. ngf, ndf: first widths.
 
     recipe: "masks" or "radford", see above.
     """
@@ -43,7 +43,7 @@ class DCGANSettings:
 class DCGAN:
     """G turns noise z into a fine mask; D tells real masks from G's. No outline, hence no control.
 
-    Its weights are drawn from `seed`; `train` draws them anew, from the seed of the run.
+    Its weights are drawn from `seed`; `train` draws them again from the seed of the run.
     """
 
     Settings = DCGANSettings
@@ -69,7 +69,7 @@ class DCGAN:
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Update D, then G, on real masks `fine` (B, 1, H, W) in [-1, 1]; return the losses `D` and `G_gan`.
 
-        Real and synthetic masks pass D apart; in recipe "radford", each with the batch statistics of its own kind.
+        Real and synthetic masks pass through D separately; in recipe "radford", each with its own batch statistics.
         """
         y = batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
@@ -86,10 +86,10 @@ class DCGAN:
         return {"D": loss_D, "G_gan": loss_gan}
 
     def generate(self, condition: None, seeds: Sequence[Seed]) -> Tensor:
-        """One fine mask a seed, (B, 1, H, W) in [-1, 1]; tissue is above 0 (reading R14)."""
+        """One fine mask per seed, (B, 1, H, W) in [-1, 1]; tissue is above 0 (reading R14)."""
         return generate(self.networks["generator"], None, seeds)
 
 
 def noisy(mask: Tensor) -> Tensor:
-    """The mask with instance noise, drawn anew at each call from torch's global generator."""
+    """The mask with instance noise, drawn at each call from torch's global generator."""
     return mask + INSTANCE_NOISE * torch.randn_like(mask)

@@ -1,4 +1,4 @@
-"""How is DEPAS trained? In our reading (R21) of Larey et al. 2023: as DCGAN, against discriminators at several scales."""
+"""How is DEPAS trained? In our reading (R21) of Larey et al. 2023: like DCGAN, with a multi-scale discriminator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from ppcore.training.method import adam, freeze, update
 
 @dataclass(frozen=True)
 class DepasSettings:
-    """What a DEPAS is. height, width: of the masks, px. latent: length of z. ngf, ndf: first widths.
+    """Settings of a DEPAS. height, width: of the masks, px. latent: length of z. ngf, ndf: first widths.
 
-    scales: of the discriminator. sharpest: what the slope of the discrete adaptive block is multiplied with at the end
-    of its annealing. anneal_steps: when that end is reached.
+    scales: of the discriminator. sharpest: factor on the slope of the discrete adaptive block after annealing.
+    anneal_steps: steps until then.
     """
 
     height: int = 512
@@ -36,7 +36,7 @@ class DepasSettings:
 class Depas:
     """G turns noise z, and noise in each of its layers, into a fine mask; D judges it at `scales` sizes.
 
-    Its weights are drawn from `seed`; `train` draws them anew, from the seed of the run.
+    Its weights are drawn from `seed`; `train` draws them again from the seed of the run.
     """
 
     Settings = DepasSettings
@@ -59,7 +59,7 @@ class Depas:
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Update D, then G, on real masks `fine` (B, 1, H, W) in [-1, 1]; return the losses `D` and `G_gan`.
 
-        Both are means over the scales. The discrete adaptive block gets a little sharper with each step.
+        Both are means over the scales. Each step makes the discrete adaptive block a little sharper.
         """
         y = batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
@@ -76,10 +76,10 @@ class Depas:
         return {"D": loss_D, "G_gan": loss_gan}
 
     def generate(self, condition: None, seeds: Sequence[Seed]) -> Tensor:
-        """One fine mask a seed, (B, 1, H, W), exactly -1 (air) or 1 (tissue)."""
+        """One fine mask per seed, (B, 1, H, W), exactly -1 (air) or 1 (tissue)."""
         return generate(self.networks["generator"], None, seeds)
 
 
 def against(scales: list[list[Tensor]], real: bool) -> Tensor:
-    """Cross-entropy of a multi-scale discriminator's logits, the mean over its scales."""
+    """Cross-entropy of a multi-scale discriminator's logits, averaged over its scales."""
     return sum(gan_loss(outputs[-1], real) for outputs in scales) / len(scales)

@@ -8,9 +8,9 @@ from ppcore.training.ranks import all_items, rank_and_ranks
 
 
 class ImagePool(nn.Module):
-    """Keeps `size` synthetic images. It is part of the checkpoint: its images and how many it has been shown.
+    """Keeps `size` synthetic images. Checkpoints include them and the number of images shown so far.
 
-    Its draws come from that number, and with several processes each holds the same pool, of the images of all.
+    That number seeds the draws. With several processes, each holds the same pool, with the images of all.
     """
 
     shown: Tensor
@@ -22,14 +22,14 @@ class ImagePool(nn.Module):
         self.register_buffer("shown", torch.zeros((), dtype=torch.int64))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Empty the pool and restart the count."""
         self.images = []
         self.shown.zero_()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Take in (B, C, H, W) and give back as many, each the one that came or, half the time, an older one.
+        """Take (B, C, H, W) and return as many images, each the new one or, half the time, an older one.
 
-        Until the pool is full it gives back what came (as in the reference code). No gradient passes.
+        Until the pool is full it returns the new ones, as in the reference code. No gradient passes.
         """
         answers = []
         for image in all_items(images.detach().contiguous()):
@@ -49,5 +49,5 @@ class ImagePool(nn.Module):
         return torch.stack(self.images) if self.images else torch.empty(0)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take the images of a checkpoint."""
+        """Restore the images of a checkpoint."""
         self.images = [image.to(self.shown.device) for image in state]

@@ -12,14 +12,14 @@ def gan_loss(logits: Tensor, real: bool) -> Tensor:
 
     logits: any shape, unbounded. Returns the mean, a scalar >= 0: -log D for `real`, -log(1 - D) otherwise,
     with D = sigmoid(logits). For G, `real=True` on its own images is the non-saturating form that Isola 2017
-    trains (section 3.3): equation (2) itself gives G next to no gradient while D wins.
+    uses (section 3.3): equation (2) itself gives G almost no gradient while D is winning.
     """
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
 def lsgan_loss(scores: Tensor, real: bool) -> Tensor:
-    """Mean square of a discriminator's scores against 1 ("all real") or 0, in the place of the logarithms of
-    equation (6): LSGAN (Mao et al. 2017, arXiv 1611.04076), as CycleGAN and pix2pixHD train.
+    """Mean squared error of a discriminator's scores against 1 ("all real") or 0, instead of the logarithms of
+    equation (6): LSGAN (Mao et al. 2017, arXiv 1611.04076), as in CycleGAN and pix2pixHD.
 
     scores: any shape, unbounded. Returns a scalar >= 0.
     """
@@ -27,31 +27,31 @@ def lsgan_loss(scores: Tensor, real: bool) -> Tensor:
 
 
 def l1(fine: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of two tensors of one shape, a scalar; equations (3) and (7) for values in [-1, 1]."""
+    """Mean absolute difference of two tensors of equal shape, a scalar; equations (3) and (7) for values in [-1, 1]."""
     return functional.l1_loss(fine, target)
 
 
 def feature_matching(synthetic: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """Sum over layers of the mean absolute difference of a discriminator's features (Wang 2018, equation (4)).
 
-    synthetic, real: its hidden outputs, without the logits, layer by layer. No gradient flows into `real`.
+    synthetic, real: its hidden outputs, layer by layer, without the logits. No gradient flows into `real`.
     """
     return sum(functional.l1_loss(s, r.detach()) for s, r in zip(synthetic, real, strict=True))
 
 
 def mean_feature_matching(synthetic: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """As `feature_matching`, of the features' means over the image (Salimans et al. 2016, arXiv 1606.03498)."""
+    """As `feature_matching`, on the features' means over the image (Salimans et al. 2016, arXiv 1606.03498)."""
     means = [[layer.mean(dim=(-2, -1)) for layer in layers] for layers in (synthetic, real)]
     return feature_matching(*means)
 
 
 def paper28_loss(synthetic: Sequence[Tensor], real: Sequence[Tensor], matched: Sequence[Tensor]) -> Tensor:
-    """What section 2.8 has G minimise, literally, all weights 1 (reading R17, recipe `paper28`).
+    """G's loss as section 2.8 literally states it, all weights 1 (reading R17, recipe `paper28`).
 
-    A discriminator's outputs, the last of each its logits, for a synthetic image, for a real one, and for the synthetic
-    image that should resemble it (with pairs, the first again). The square of the difference of D's mean predictions,
-    the cross-entropy of equation (2), and two feature matchings. Section 2.8 does not say which two: ours are by
-    position (Wang 2018) and of the means (Salimans 2016). No gradient flows into `real`.
+    Arguments: a discriminator's outputs, logits last, for a synthetic image, a real one, and the synthetic image that
+    should resemble it (with pairs, the first again). The loss is the squared difference of D's mean predictions, the
+    cross-entropy of equation (2), and two feature matchings. Section 2.8 does not say which two: ours are by position
+    (Wang 2018) and of the means (Salimans 2016). No gradient flows into `real`.
     """
     means = [outputs[-1].sigmoid().mean() for outputs in (synthetic, real)]
     hidden = matched[:-1], real[:-1]
@@ -60,7 +60,7 @@ def paper28_loss(synthetic: Sequence[Tensor], real: Sequence[Tensor], matched: S
 
 
 def straight_through(soft: Tensor) -> Tensor:
-    """Binarise forwards, pass the gradient unchanged (Bengio et al. 2013, arXiv 1308.3432; reading R22).
+    """Binarise in the forward pass, pass the gradient unchanged (Bengio et al. 2013, arXiv 1308.3432; reading R22).
 
     soft: (B, 1, H, W) in [-1, 1]. Returns exactly -1 or +1: +1 (tissue) above the threshold 0 of reading R14.
     """

@@ -21,7 +21,7 @@ from ppcore.training.method import adam, freeze, update
 
 @dataclass(frozen=True)
 class Pix2PixSettings:
-    """What a pix2pix is. The defaults are the paper's (section 2.8), and Isola's for lambda (section 4.2).
+    """Settings of a pix2pix. The defaults are the paper's (section 2.8), and Isola's for lambda (section 4.2).
 
     ngf, ndf: first width of generator and discriminator. levels: stride-2 levels of the U-Net.
     recipe: reading R17. straight_through: show the discriminator binarised masks (R22).
@@ -39,7 +39,7 @@ class Pix2PixSettings:
 class Pix2Pix:
     """G turns a coarse mask x and noise z into a fine mask; D tells real pairs (x, y) from (x, G(x, z)).
 
-    Its weights are drawn from `seed`; `train` draws them anew, from the seed of the run.
+    Its weights are drawn from `seed`; `train` draws them again from the seed of the run.
     """
 
     Settings = Pix2PixSettings
@@ -62,14 +62,14 @@ class Pix2Pix:
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Update D, then G, on pairs `coarse` and `fine`, each (B, 1, H, W) in [-1, 1]; return the losses.
 
-        `D`: half of D's loss, as Isola 2017 (section 3.3) takes it, so that D learns more slowly than G.
+        `D`: half of D's loss, as in Isola 2017 (section 3.3), so that D learns more slowly than G.
         `G_gan`: the non-saturating form of equation (2), or section 2.8's four terms. `G_l1`: equation (3), before
-        its weight lambda; in the recipe `paper28` it is only watched.
+        its weight lambda; in the recipe `paper28` it is only logged.
         """
         x, y = batch["coarse"], batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
         generated = G(x, draw_noise(G.noise(*x.shape[-2:]), len(x), x.device))  # G(x, z)
-        # L1 stays on the soft mask: on a binarised one, a right pixel would lose its pull towards -1 or 1.
+        # L1 uses the soft mask: on a binarised one, a correct pixel would get no gradient towards -1 or 1.
         shown = straight_through(generated) if self.settings.straight_through else generated
 
         freeze(D, frozen=False)
@@ -77,7 +77,7 @@ class Pix2Pix:
                   + gan_loss(D(pair(x, shown.detach()))[-1], real=False)) / 2
         update(self.optimizers["discriminator"], loss_D)
 
-        freeze(D)  # the gradient passes through D to G and is not computed for D
+        freeze(D)  # the gradient passes through D to G but is not computed for D
         loss_l1 = self.distance(generated, y)
         if self.settings.recipe == "reference":
             loss_gan = gan_loss(D(pair(x, shown))[-1], real=True)
@@ -89,14 +89,14 @@ class Pix2Pix:
         return {"D": loss_D, "G_gan": loss_gan, "G_l1": loss_l1}
 
     def distance(self, generated: Tensor, y: Tensor) -> Tensor:
-        """Equation (3): how far generated masks are from the real ones, both (B, 1, H, W) in [-1, 1]; a scalar."""
+        """Equation (3): the distance of generated masks from real ones, both (B, 1, H, W) in [-1, 1]; a scalar."""
         return l1(generated, y)
 
     def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """Fine masks (B, 1, H, W) in [-1, 1] of coarse ones; tissue is above 0 (reading R14). See `sampling.generate`."""
+        """Fine masks (B, 1, H, W) in [-1, 1] from coarse ones; tissue is above 0 (R14). See `sampling.generate`."""
         return generate(self.networks["generator"], coarse, seeds)
 
 
 def pair(x: Tensor, y: Tensor) -> Tensor:
-    """What D looks at: (B, C, H, W) and (B, C', H, W) stacked as channels, (B, C + C', H, W)."""
+    """The input of D: (B, C, H, W) and (B, C', H, W) stacked as channels, (B, C + C', H, W)."""
     return torch.cat((x, y), dim=1)

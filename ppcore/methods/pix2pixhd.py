@@ -1,4 +1,4 @@
-"""How is pix2pixHD trained? As Wang et al. 2018 (arXiv 1711.11585) train it: LSGAN and feature matching (reading R18)."""
+"""How is pix2pixHD trained? As in Wang et al. 2018 (arXiv 1711.11585): LSGAN and feature matching (reading R18)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ VGG_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of its five depths, as in W
 
 @dataclass(frozen=True)
 class Pix2PixHDSettings:
-    """What a pix2pixHD is; the defaults are Wang's for 512 x 1024 px.
+    """Settings of a pix2pixHD; the defaults are Wang's for 512 x 1024 px.
 
     ngf, ndf: first width of generator and discriminators. downs, blocks: of the global generator. scales: of the
-    discriminator. lambda_features: weight of either matching. enhancer: put a local enhancer around the global
+    discriminator. lambda_features: weight of each matching. enhancer: put a local enhancer around the global
     generator, for larger images. vgg_weights: a file of torchvision's VGG19 weights; empty: no VGG matching.
     """
 
@@ -41,14 +41,14 @@ class Pix2PixHDSettings:
 class Pix2PixHD:
     """G turns a mask m into an image; D, at two sizes, tells real pairs (m, image) from (m, G(m)).
 
-    Its weights are drawn from `seed`; `train` draws them anew, from the seed of the run.
+    Its weights are drawn from `seed`; `train` draws them again from the seed of the run.
     """
 
     Settings = Pix2PixHDSettings
     generators = ("generator",)
 
     def __init__(self, settings: Pix2PixHDSettings, seed: int = 0) -> None:
-        """Raise `FileNotFoundError` or `ValueError` when the VGG weights cannot be read."""
+        """Raise `FileNotFoundError` or `ValueError` if the VGG weights cannot be read."""
         self.settings = settings
         if settings.enhancer:
             generator = LocalEnhancer(1, 3, settings.ngf // 2, settings.downs, global_blocks=settings.blocks)
@@ -58,7 +58,7 @@ class Pix2PixHD:
             "generator": generator,
             "discriminator": MultiScale(1 + 3, settings.ndf, settings.scales),
         }
-        self.vgg = VGG19(settings.vgg_weights) if settings.vgg_weights else None  # is not trained, so no network here
+        self.vgg = VGG19(settings.vgg_weights) if settings.vgg_weights else None  # not trained, so no network here
         self.initialise(seed)
 
     def initialise(self, seed: int) -> None:
@@ -70,15 +70,15 @@ class Pix2PixHD:
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Update G, then D, on pairs `mask` (B, 1, H, W) and `image` (B, 3, H, W) in [-1, 1]; return the losses.
 
-        `D`: half of D's loss, summed over the scales, as `G_gan` is. `G_features`: equation (4) of Wang 2018, the mean
-        over the scales. `G_vgg`: the same with VGG19's features, where its weights are given.
+        `D`: half of D's loss; `D` and `G_gan` are summed over the scales. `G_features`: equation (4) of Wang 2018,
+        averaged over the scales. `G_vgg`: the same with VGG19's features, if its weights are given.
         """
         m, image = batch["mask"], batch["image"]
         G, D = self.networks["generator"], self.networks["discriminator"]
         generated = G(m)
 
         freeze(D, frozen=False)
-        real = D(pair(m, image), hidden=True)  # serves both updates: D stays as it is until its own
+        real = D(pair(m, image), hidden=True)  # used in both updates: D does not change before its own
         freeze(D)
         fooled = D(pair(m, generated), hidden=True)
         losses = {
@@ -99,5 +99,5 @@ class Pix2PixHD:
         return losses
 
     def generate(self, masks: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """RGB images (B, 3, H, W) in [-1, 1] of masks (B, 1, H, W). There is no noise: the seeds change nothing."""
+        """RGB images (B, 3, H, W) in [-1, 1] from masks (B, 1, H, W). There is no noise: the seeds have no effect."""
         return generate(self.networks["generator"], masks, seeds)

@@ -1,4 +1,4 @@
-"""How does a trained generator draw, so that an image depends on its condition and its noise alone?"""
+"""How does a trained generator make images that depend only on their condition and noise?"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.networks.noise import Noise, draw_noise
 from ppcore.training.method import Method
 
-Seed = int | list[Tensor]  # of one image: what its z is drawn from, or z itself
+Seed = int | list[Tensor]  # of one image: the seed of its z, or z itself
 
 
 @torch.no_grad()
@@ -20,16 +20,16 @@ def generate(generator: nn.Module, condition: Tensor | None, seeds: Sequence[See
     """Make one image for each condition and seed.
 
     condition: (B, C, H, W) in [-1, 1], or None for a generator that starts from noise alone. seeds: B of them; for
-    several images of one outline, repeat it. In the place of a seed may stand the noise itself, as `draw_noise` returns
-    it for one image. Returns (B, C', H, W) in [-1, 1] on the device of `condition`.
+    several images of one outline, repeat the outline. A seed may be replaced by the noise itself, as `draw_noise`
+    returns it for one image. Returns (B, C', H, W) in [-1, 1] on the device of `condition`.
 
-    One at a time, so that an image does not depend on its neighbours in the batch. z is drawn on the CPU: a seed means
-    the same z on every device. torch's own random state is not touched. Raises `ValueError` unless there is one seed
-    an image.
+    Images are made one at a time, so that none depends on its neighbours in the batch. z is drawn on the CPU: a seed
+    gives the same z on every device. torch's global random state does not change. Raises `ValueError` unless there is
+    one seed per image.
     """
     given = [None] * len(seeds) if condition is None else condition.split(1)
     if len(seeds) != len(given):
-        raise ValueError(f"{len(seeds)} seeds for {len(given)} images: wanted one seed an image")
+        raise ValueError(f"{len(seeds)} seeds for {len(given)} images: wanted one seed per image")
     wanted = noise_of(generator, *(() if condition is None else condition.shape[-2:]))
     weight, training = next(generator.parameters()), generator.training
     images = []
@@ -47,12 +47,12 @@ def generate(generator: nn.Module, condition: Tensor | None, seeds: Sequence[See
 
 
 def noise_of(generator: nn.Module, *size: int) -> list[Noise]:
-    """What z one image of a generator takes; none where it has no `noise`. size: H and W of the condition, if it has one."""
+    """The z of one image of a generator; empty if it has no `noise`. size: H and W of the condition, if any."""
     return generator.noise(*size) if hasattr(generator, "noise") else []
 
 
 def draw(method: Method, folder: Path | None, name: str, seeds: Sequence[int], ending: str = "") -> list[np.ndarray]:
-    """What a method makes of the mask <name><ending>.png of a folder, one a seed; None: of noise alone.
+    """What a method makes from the mask <name><ending>.png of a folder (None: from noise alone), one per seed.
 
     Returns masks (H, W) uint8 in {0, 1} or images (H, W, 3) uint8.
     """

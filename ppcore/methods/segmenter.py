@@ -1,7 +1,7 @@
 """What is the segmenter of notebook 11, and how is it trained? A small U-Net, from an RGB window to tissue or air.
 
-The generator of pix2pix (`ppcore.networks.unet`) would serve badly: its dropout is on at test time, too, and its
-instance norm subtracts how light a window is as a whole, all there is to see where it is tissue from edge to edge.
+The generator of pix2pix (`ppcore.networks.unet`) is unsuitable: its dropout stays on at test time, and its instance
+norm removes a window's mean brightness, the only cue where tissue fills the window.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from ppcore.training.method import update
 
 @dataclass(frozen=True)
 class SegmenterSettings:
-    """width: of the first level; 16 makes .49 M parameters. levels: sizes of the U-Net, each half of the last."""
+    """width: of the first level; 16 gives .49 M parameters. levels: of the U-Net, each half the size of the last."""
 
     width: int = 16
     levels: int = 4
@@ -28,7 +28,7 @@ class SegmenterSettings:
 
 
 class Segmenter:
-    """Tissue or air for every pixel, learnt by cross-entropy; a method of `ppcore.training.loop.train`."""
+    """Tissue or air for every pixel, learned by cross-entropy; a method for `ppcore.training.loop.train`."""
 
     Settings = SegmenterSettings
     generators = ("segmenter",)
@@ -39,9 +39,9 @@ class Segmenter:
         self.initialise(seed)
 
     def initialise(self, seed: int) -> None:
-        """Draw all weights from `seed`, as He et al. 2015 (arXiv 1502.01852), and make a new optimiser.
+        """Draw all weights from `seed`, as in He et al. 2015 (arXiv 1502.01852), and make a new optimiser.
 
-        Not those of reading R19: of N(0, .02) the logits would be so small that most of a short training makes them grow.
+        Unlike reading R19: with N(0, .02) the logits start so small that a short training mostly makes them grow.
         """
         network, generator = self.networks["segmenter"], torch.Generator().manual_seed(seed)
         for layer in network.modules():
@@ -61,9 +61,9 @@ class Segmenter:
         return {"cross_entropy": loss}
 
     def generate(self, images: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """Logits of tissue (B, 1, H, W) of images (B, 3, H, W) in [-1, 1]. There is no noise: the seeds change nothing."""
+        """Logits of tissue (B, 1, H, W) from images (B, 3, H, W) in [-1, 1]. Seeds have no effect: no noise."""
         return generate(self.networks["segmenter"], images, seeds)
 
     def predict(self, rgb: np.ndarray) -> np.ndarray:
-        """Fine mask (H, W) uint8 in {0, 1} of an image (H, W, 3) uint8: tissue where its probability exceeds .5."""
+        """Fine mask (H, W) uint8 in {0, 1} of an image (H, W, 3) uint8: tissue where its probability is above .5."""
         return to_mask(self.generate(image_to_tensor(rgb)[None], [0])[0])

@@ -1,4 +1,4 @@
-"""Which parameters are a method's own? Those of notebooks 04 to 06; the prefix is its row's in `ppcore.methods.table`."""
+"""Which parameters belong to one method? Those of notebooks 04 to 06, with the prefixes of `ppcore.methods.table`."""
 
 from typing import Literal
 

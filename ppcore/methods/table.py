@@ -1,7 +1,7 @@
-"""Which methods are there? A row for each: what it is called, how it is drawn, what it is given, where it is trained.
+"""Which methods are there? One row each: its name, its look in figures, its input, and where it is trained.
 
-Data alone. The workflow, the evaluation, tables, figures and the drawing page take the methods from here, so that a new
-one is a row here, a class of its own, its settings (`ppcore.methods.settings`) and a training in its notebook.
+Data only. The workflow, the evaluation, tables, figures and the drawing page take the methods from here. A new method
+needs a row here, a class, its settings (`ppcore.methods.settings`) and a training in its notebook.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Row:
-    """One method, as it stands in the tables.
+    """One method.
 
-    name: in tables and of its folder, generated/<name>. label, colour, marker: in figures. given: what it makes a mask or
-    image of; "made mask" is PriorPath's own. notebook: where it is trained, or computed if it is no model. settings: prefix
-    of its parameters. kind: module and class. model: its folder, models/<model>. The last three are empty for a baseline.
+    name: in tables and of its folder, generated/<name>. label, colour, marker: in figures. given: its input; a
+    "made mask" comes from PriorPath. notebook: where it is trained, or computed if it is not a model. settings: prefix
+    of its parameters. kind: module and class. model: folder, models/<model>. The last three are empty for a baseline.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Row:
     model: str = ""
 
 
-# In the order of the tables: a floor, two baselines without a model, what starts from an outline, what from noise.
+# In the order of the tables: a floor, two baselines without a model, models from an outline, models from noise.
 ROWS = (
     Row("real-train", "real-train", "#999999", "s", "nothing", "mask", "08"),
     Row("COPY", "COPY", "#E69F00", "D", "outline", "mask", "08"),
@@ -51,8 +51,8 @@ ROWS = (
         "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd-coarse"),
 )
 FLOOR = "real-train"  # real tissue of other subjects
-OURS, OURS_IMAGE = "pix2pix", "fine-to-image"  # what answers an outline on the drawing page and in sets of pairs
-SKETCHED = "-sketches"  # generated/<name>-sketches: what was made of sketches (protocol B, reading R10)
+OURS, OURS_IMAGE = "pix2pix", "fine-to-image"  # used for outlines on the drawing page and in sets of pairs
+SKETCHED = "-sketches"  # generated/<name>-sketches: made from sketches (protocol B, reading R10)
 
 
 def find(name: str) -> Row:
@@ -61,7 +61,7 @@ def find(name: str) -> Row:
 
 
 def names(makes: str = "mask", given: str | None = None, trained: bool = False) -> tuple[str, ...]:
-    """Names of the methods that make masks, or images; of what is `given`; without baselines if `trained`."""
+    """Names of the methods that make masks or images; only those with input `given`, only `trained` ones, if asked."""
     return tuple(row.name for row in ROWS if row.makes == makes and given in (None, row.given) and (row.kind or not trained))
 
 

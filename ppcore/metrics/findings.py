@@ -50,7 +50,7 @@ def shown(table: pd.DataFrame, method: str, metric: str, digits: int = 3) -> str
     if (method, metric) not in table.index or math.isnan(table.loc[(method, metric), "value"]):
         return ""
     value, low, high = table.loc[(method, metric)]
-    return f"{value:.{digits}g}" + ("" if math.isnan(low) else f" [{low:.{digits}g}, {high:.{digits}g}]")
+    return f"{value:.{digits}g}" + ("" if math.isnan(low) or low == high else f" [{low:.{digits}g}, {high:.{digits}g}]")
 
 
 def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[str]:

@@ -62,7 +62,7 @@ def _cell(scores: pd.DataFrame) -> str:
         return ", ".join(scores["value"].unique())
     low, high = scores[["low", "high"]].iloc[0] if len(scores) == 1 else (values.min(), values.max())
     text = f"{values.mean():.3g}"
-    return text if low == "" else f"{text} [{float(low):.3g}, {float(high):.3g}]"
+    return text if low == "" or low == high else f"{text} [{float(low):.3g}, {float(high):.3g}]"
 
 
 def read_metrics(path) -> pd.DataFrame:

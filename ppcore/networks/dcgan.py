@@ -1,8 +1,8 @@
-"""What draws a mask from noise alone? DCGAN (Radford et al. 2015, arXiv 1511.06434), brought to 512 x 1024 px.
+"""What draws a mask from noise alone? DCGAN (Radford et al. 2015, arXiv 1511.06434), scaled to 512 x 1024 px.
 
-Native DCGAN goes from a base of 4 x 4 by four up-blocks to 64 x 64. Ours starts at 4 x 8 and takes seven (reading
-R20): generator 17.0 M parameters, discriminator 15.4 M, for masks of 512 x 1024 at ngf = ndf = 64. What masks want
-that photographs of 64 x 64 px do not is `batch_norm=False` of the discriminator and `draw_for_masks`.
+The original DCGAN has a 4 x 4 base and four up-blocks to 64 x 64. Ours starts at 4 x 8 and has seven (reading R20):
+generator 17.0 M parameters, discriminator 15.4 M, for masks of 512 x 1024 at ngf = ndf = 64. Two changes are for
+masks, which unlike photographs have large flat areas: no batch norm in the discriminator, and `draw_for_masks`.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from ppcore.networks.noise import Noise
 
-BASE = 4  # px, least height of the smallest map
+BASE = 4  # px, minimum height of the smallest map
 
 
 class Generator(nn.Module):
     """A linear map from z to the base, then up-blocks, each a 4 x 4 transposed convolution that doubles the size.
 
-    Widths, inwards from the last hidden map: `ngf` x (1, 2, 4, 8, 8, ...). Batch norm takes its statistics from
-    the batch in training and from the running means afterwards, so that a mask depends on its z alone.
+    Widths, from the last hidden map inwards: `ngf` x (1, 2, 4, 8, 8, ...). Batch norm uses the statistics of the
+    batch in training and the running means afterwards, so that a mask depends only on its z.
     """
 
     def __init__(self, height: int, width: int, latent: int = 100, ngf: int = 64) -> None:
@@ -49,9 +49,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The generator mirrored: stride-2 convolutions 4 x 4 down to the base, and one logit for the whole mask.
+    """The mirrored generator: stride-2 4 x 4 convolutions down to the base, then one logit for the whole mask.
 
-    `batch_norm` is DCGAN's. Without it every convolution has a bias.
+    `batch_norm=True` is the original. Without it every convolution has a bias.
     """
 
     def __init__(self, height: int, width: int, ndf: int = 64, batch_norm: bool = True) -> None:
@@ -67,20 +67,20 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, base))
 
     def forward(self, mask: Tensor) -> Tensor:
-        """Map masks (B, 1, H, W) in [-1, 1] to logits (B, 1, 1, 1); `ValueError` for another size than it was made for."""
+        """Map masks (B, 1, H, W) in [-1, 1] to logits (B, 1, 1, 1); `ValueError` for another size."""
         if tuple(mask.shape[-2:]) != self.size:
             raise ValueError(f"mask of {mask.shape[-2]} x {mask.shape[-1]} px: this discriminator was made for "
-                             f"{self.size[0]} x {self.size[1]} and takes no other; make one for that size")
+                             f"{self.size[0]} x {self.size[1]} and accepts no other; make one for that size")
         return self.layers(mask)
 
 
 @torch.no_grad()
 def draw_for_masks(generator: Generator, discriminator: Discriminator, seed: int) -> None:
-    """Draw weights that make flat areas easy to draw and to see, in place of N(0, .02).
+    """Draw initial weights that suit flat areas, instead of N(0, .02).
 
-    Each doubling starts as bilinear enlargement of maps mixed by N(0, .04): the first masks are smooth blobs, and not
-    the lattice that kernels of independent values stamp on every area. The discriminator, which has no norm to keep
-    its signal up, starts as He et al. 2015 (arXiv 1502.01852) start one with leaky ReLU.
+    Each doubling starts as bilinear upsampling of maps mixed by N(0, .04): the first masks are smooth blobs, without
+    the lattice that kernels of independent values leave on every area. The discriminator has no norm to keep its
+    signal up, so its weights are those of He et al. 2015 (arXiv 1502.01852) for leaky ReLU.
     """
     draws = torch.Generator().manual_seed(seed)
     line = torch.tensor([0.25, 0.75, 0.75, 0.25])
@@ -94,11 +94,11 @@ def draw_for_masks(generator: Generator, discriminator: Discriminator, seed: int
 
 
 def base_of(height: int, width: int) -> tuple[int, tuple[int, int]]:
-    """Number of doublings and the base they start from, 4 to 7 px high: 7 and (4, 8) for 512 x 1024."""
+    """Number of doublings and size of the base, 4 to 7 px high: 7 and (4, 8) for 512 x 1024."""
     blocks = max(1, (height // BASE).bit_length() - 1)
     step = 2**blocks
     if height < 2 * BASE or width < step or height % step or width % step:
         nearest = [max(least, round(size / step)) * step for size, least in ((height, BASE), (width, 1))]
-        raise ValueError(f"masks of {height} x {width} px: {blocks} doublings want multiples of {step}, the nearest is "
-                         f"{nearest[0]} x {nearest[1]}; take patches of such a size")
+        raise ValueError(f"masks of {height} x {width} px: {blocks} doublings need multiples of {step}, the nearest is "
+                         f"{nearest[0]} x {nearest[1]}; use patches of such a size")
     return blocks, (height // step, width // step)

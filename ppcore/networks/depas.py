@@ -1,6 +1,6 @@
 """What is DEPAS? A generator of masks from noise (Larey et al. 2023, EMBC), in our reading R21.
 
-PriorPath (section 1) names its parts and not their formulas. Ours: a DCGAN generator; in every hidden layer a map
+PriorPath (section 1) names its parts but gives no formulas. Ours: a DCGAN generator; in every hidden layer a map
 of Gaussian noise, scaled per channel; a discrete adaptive block that makes the last map binary; and, in training,
 multi-scale discriminators (`ppcore.networks.patchgan.MultiScale`). Every result is labelled "DEPAS (our reading)".
 Generator 17.0 M parameters for masks of 512 x 1024 px at ngf = 64.
@@ -27,11 +27,11 @@ class DepasGenerator(Generator):
         self.maps = [(1, height >> level, width >> level) for level in reversed(range(1, len(self.up) + 2))]
 
     def noise(self) -> list[Noise]:
-        """z of one mask: the vector, then a map for each hidden layer, from the smallest on."""
+        """z of one mask: the vector, then one map per hidden layer, smallest first."""
         return [*super().noise(), *(Noise("normal", shape) for shape in self.maps)]
 
     def forward(self, z: Sequence[Tensor]) -> Tensor:
-        """Map z (`noise`) to masks (B, 1, H, W) in (-1, 1), after training in {-1, 1}."""
+        """Map z (`noise`) to masks (B, 1, H, W) in (-1, 1) in training, {-1, 1} afterwards."""
         hidden = z[0][:, :, None, None]
         for block, noise in zip((self.base, *self.up), z[1:], strict=True):
             for layer in block:
@@ -45,15 +45,15 @@ class DepasGenerator(Generator):
 
 
 class NoiseMap(nn.Module):
-    """Add one map of Gaussian noise to every channel, each by a learned scale (Karras et al. 2019, section 2)."""
+    """Add a map of Gaussian noise to every channel, with a learned scale for each (Karras et al. 2019, section 2)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.empty(width, 1, 1))
 
     def draw_weights(self, generator: torch.Generator) -> None:
-        """All scales .3, of the order of what the convolution before gives with its first weights: the noise counts
-        from the first step on. With scales of N(0, .02) a short training leaves it unused, and z with it."""
+        """All scales .3, about the size of the preceding convolution's first outputs, so that the noise matters from
+        the first step. With scales of N(0, .02), a short training leaves the noise unused, and z with it."""
         self.scale.fill_(0.3)
 
     def forward(self, image: Tensor, noise: Tensor) -> Tensor:
@@ -62,10 +62,10 @@ class NoiseMap(nn.Module):
 
 
 class DiscreteAdaptiveBlock(nn.Module):
-    """2 sigmoid(a (x - t)) - 1, with slope a > 0 and threshold t learned, for one map x.
+    """2 sigmoid(a (x - t)) - 1, with learned slope a > 0 and threshold t, for one map x.
 
-    a = exp(`log_slope`) * `sharpness`. Training raises the buffer `sharpness` (`sharpen`), so that the output
-    comes to lie near -1 and 1; after training (`eval`) it is the limit, exactly -1 or 1.
+    a = exp(`log_slope`) * `sharpness`. Training raises the buffer `sharpness` (`sharpen`), which pushes the output
+    towards -1 and 1; after training (`eval`) it is the limit, exactly -1 or 1.
     """
 
     sharpness: Tensor
@@ -82,11 +82,11 @@ class DiscreteAdaptiveBlock(nn.Module):
             value.fill_(start)
 
     def sharpen(self, sharpest: float, steps: int) -> None:
-        """Raise the sharpness by as much as brings it, in `steps` calls, from 1 to `sharpest`, where it stays."""
+        """Raise the sharpness so that it goes from 1 to `sharpest` in `steps` calls, and stays there."""
         self.sharpness.mul_(sharpest ** (1 / steps)).clamp_(max=sharpest)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 1, H, W), unbounded, to (B, 1, H, W) in (-1, 1), after training in {-1, 1}."""
+        """(B, 1, H, W), unbounded, to (B, 1, H, W) in (-1, 1) in training, {-1, 1} afterwards."""
         image = image.float() - self.threshold
         if not self.training:
             return torch.where(image > 0, 1.0, -1.0)

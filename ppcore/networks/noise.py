@@ -1,7 +1,7 @@
-"""What is the noise z of a generator? Maps and vectors that are drawn before the forward and handed to it.
+"""What is the noise z of a generator? Maps and vectors that are drawn before the forward pass and passed to it.
 
-Every generator says by `noise(height, width)` what z one of its images takes. Whoever draws it decides the image: a
-training step from torch's global generator, `ppcore.methods.sampling` from a seed, a large canvas by place.
+A generator's `noise(height, width)` describes the z of one image. z can come from torch's global generator (a
+training step), from a seed (`ppcore.methods.sampling`) or from the position on a large canvas.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Noise:
-    """One part of z. kind: "coin", fair values of {0, 1}, or "normal", N(0, 1). shape: (C, h, w) of a map, (n,) of a vector."""
+    """One part of z. kind: "coin", 0 or 1 with equal odds, or "normal", N(0, 1). shape: (C, h, w) or (n,)."""
 
     kind: Literal["coin", "normal"]
     shape: tuple[int, ...]
@@ -22,10 +22,10 @@ class Noise:
 
 def draw_noise(wanted: Sequence[Noise], count: int, device: torch.device | str = "cpu",
                generator: torch.Generator | None = None) -> list[Tensor]:
-    """z of `count` images: for each part a float32 tensor (count, *shape) on `device`.
+    """z of `count` images: one float32 tensor (count, *shape) per part, on `device`.
 
-    generator: of that device; None is torch's global one. A part is drawn in the order of its shape, whatever layout the
-    network computes in, so that a seed means one z in every precision.
+    generator: on that device; None is torch's global one. The draw does not depend on the network's memory layout, so
+    that a seed gives the same z in every precision.
     """
     where = {"device": device, "generator": generator}
     return [(torch.rand(count, *part.shape, **where) < 0.5).float() if part.kind == "coin"

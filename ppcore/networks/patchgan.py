@@ -1,8 +1,8 @@
 """What is the discriminator? The 70 x 70 PatchGAN of Isola et al. 2017 (arXiv 1611.07004, appendix 6.1.2).
 
-C64-C128-C256-C512 and a last convolution to one logit a patch (reading R15): 2.77 M parameters for a pair of
+C64-C128-C256-C512 and a last convolution to one logit per patch (reading R15): 2.77 M parameters for a pair of
 RGB images, 2.76 M for a pair of masks. It scores patches, not pixels as section 2.5 of PriorPath says.
-`MultiScale` is several of them at halved sizes, the discriminator of pix2pixHD.
+`MultiScale` is several of them, each at half the size of the one before: the discriminator of pix2pixHD.
 """
 
 from torch import Tensor, nn
@@ -12,13 +12,13 @@ from ppcore.networks.resnet import half
 
 
 class PatchGAN(nn.Module):
-    """One logit for every patch: the larger, the more real.
+    """One logit per patch; larger means more real.
 
-    `layers` stride-2 convolutions 4 x 4, then two of stride 1. The convolutions of a logit see 16, 34, 70 or
-    142 px for `layers` 1 to 4; besides, through instance norm (see `UNet`) it feels mean and variance of the
-    whole image, as with batch norm at batch 1. pix2pix gives it condition and image, stacked as channels.
+    `layers` stride-2 4 x 4 convolutions, then two of stride 1. The receptive field of a logit is 16, 34, 70 or
+    142 px for `layers` 1 to 4. Through instance norm (see `UNet`) it also depends on mean and variance of the whole
+    image, as with batch norm at batch size 1. pix2pix passes condition and image stacked as channels.
 
-    affine: whether the norms have scales and shifts, as pix2pix's, or not, as those of CycleGAN and pix2pixHD.
+    affine: whether the norms have scales and shifts: yes in pix2pix, no in CycleGAN and pix2pixHD.
     padding: 1, or 2 as in pix2pixHD.
     """
 
@@ -37,16 +37,16 @@ class PatchGAN(nn.Module):
         self.blocks.append(nn.Conv2d(widths[-1], 1, 4, padding=padding))
 
     def forward(self, image: Tensor, hidden: bool = False) -> list[Tensor]:
-        """Map (B, in_channels, H, W) in [-1, 1] to logits, a list of one; with `hidden` after the other blocks' outputs.
+        """Map (B, in_channels, H, W) in [-1, 1] to a list of the logits; with `hidden`, of all blocks' outputs.
 
-        With padding 1 the logits are (B, 1, H // 2**layers - 2, W // 2**layers - 2). Raise `ValueError` when the image
+        With padding 1 the logits are (B, 1, H // 2**layers - 2, W // 2**layers - 2). Raise `ValueError` if the image
         is too small for a single logit.
         """
         height, width = image.shape[-2:]
         smallest = 3 * 2**self.layers
         if min(height, width) < smallest:
-            raise ValueError(f"image of {height} x {width} px: a PatchGAN of {self.layers} layers wants "
-                             f"{smallest} px or more a side; take larger images or fewer layers")
+            raise ValueError(f"image of {height} x {width} px: a PatchGAN of {self.layers} layers needs "
+                             f"{smallest} px or more per side; use larger images or fewer layers")
         outputs = []
         for block in self.blocks:
             image = block(image)
@@ -55,7 +55,7 @@ class PatchGAN(nn.Module):
 
 
 class MultiScale(nn.Module):
-    """`scales` PatchGANs, the first on the image, each further one on half the size (Wang 2018, section 3.2)."""
+    """`scales` PatchGANs, the first on the image, each next one at half the size (Wang 2018, section 3.2)."""
 
     def __init__(self, in_channels: int, ndf: int = 64, scales: int = 2, layers: int = 3) -> None:
         super().__init__()
@@ -63,9 +63,9 @@ class MultiScale(nn.Module):
             PatchGAN(in_channels, ndf, layers, affine=False, padding=2) for _ in range(scales))
 
     def forward(self, image: Tensor, hidden: bool = False) -> list[list[Tensor]]:
-        """Map (B, in_channels, H, W) in [-1, 1] to what each scale's PatchGAN gives.
+        """Map (B, in_channels, H, W) in [-1, 1] to the outputs of each scale's PatchGAN.
 
-        Raise `ValueError` when the image is too small for the last scale.
+        Raise `ValueError` if the image is too small for the last scale.
         """
         outputs = []
         for scale in self.scales:

@@ -8,9 +8,9 @@ from ppcore.networks.layers import check_size
 
 
 class PlainUNet(nn.Module):
-    """Two 3 x 3 convolutions a level, max-pooling down, nearest neighbour up, skip connections (Ronneberger et al. 2015,
-    arXiv 1505.04597), with zero padding and batch norm.
+    """Two 3 x 3 convolutions per level, max pooling, nearest-neighbour upsampling and skip connections.
 
+    After Ronneberger et al. 2015 (arXiv 1505.04597), with zero padding and batch norm.
     Widths are `width` x (1, 2, 4, ...).
     """
 

@@ -3,7 +3,7 @@
 After Johnson et al. 2016 (arXiv 1603.08155), with reflection padding and instance norm:
 `ResNet(3, 3)` is CycleGAN's ResNet-9 (Zhu et al. 2017, arXiv 1703.10593, appendix 7.2; reading R16), 11.38 M
 parameters; `ResNet(3, 3, downs=4)` is the global generator of pix2pixHD (Wang et al. 2018, arXiv 1711.11585,
-section 3.1; R18), 182.4 M; `LocalEnhancer` is its finer second half.
+section 3.1; R18), 182.4 M; `LocalEnhancer` is its second, finer stage.
 """
 
 from torch import Tensor, nn
@@ -13,10 +13,10 @@ from ppcore.networks.layers import InstanceNorm, check_size
 
 
 class ResNet(nn.Module):
-    """c7s1-`ngf`, `downs` stride-2 convolutions 3 x 3 that double the width, `blocks` residual blocks, the way back.
+    """c7s1-`ngf`, `downs` stride-2 3 x 3 convolutions that double the width, `blocks` residual blocks, and the reverse.
 
-    No noise: the output follows from the input. Convolutions have biases, as in the reference codes, although an
-    instance norm subtracts all but the last one's.
+    No noise: the input determines the output. Convolutions have biases, as in the reference codes, although
+    instance norm cancels all but the last one's.
     """
 
     def __init__(self, in_channels: int = 1, out_channels: int = 1, ngf: int = 64, downs: int = 2,
@@ -34,22 +34,22 @@ class ResNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) in [-1, 1] to (B, out_channels, H, W) in (-1, 1).
 
-        Raise `ValueError` unless H and W are multiples of 2**downs, at least twice that (a reflection needs two
-        pixels) and 4 px or more.
+        Raise `ValueError` unless H and W are multiples of 2**downs, at least twice that (reflection needs two
+        pixels), and at least 4 px.
         """
         check_size(image, 2**self.downs, f"a ResNet of {self.downs} downs")
         smallest = max(4, 2 * 2**self.downs)
         if min(image.shape[-2:]) < smallest:
             raise ValueError(f"image of {image.shape[-2]} x {image.shape[-1]} px: a ResNet of {self.downs} downs "
-                             f"reflects it at the border and wants {smallest} px or more a side; take larger images")
+                             f"reflects it at the border and needs {smallest} px or more per side; use larger images")
         return self.image(self.features(image))
 
 
 class LocalEnhancer(nn.Module):
-    """The global generator at half size, and around it a shallow ResNet at full size that adds the detail.
+    """The global generator at half size, and around it a shallow ResNet at full size that adds detail.
 
-    Wang 2018, section 3.1: G1 gives its last features instead of an image; G2 adds them to its own, of the same
-    shape, passes `blocks` residual blocks and goes back up. `ngf` is the width of G2, half of G1's.
+    Wang 2018, section 3.1: G1 outputs its last features instead of an image; G2 adds them to its own, of the same
+    shape, applies `blocks` residual blocks and upsamples. `ngf` is the width of G2, half of G1's.
     """
 
     def __init__(self, in_channels: int = 1, out_channels: int = 3, ngf: int = 32, downs: int = 4, blocks: int = 3,
@@ -104,5 +104,5 @@ def last(width: int, out_channels: int) -> nn.Sequential:
 
 
 def half(image: Tensor) -> Tensor:
-    """(B, C, H, W) to half the size by a mean over 3 x 3, as pix2pixHD scales its inputs (Wang 2018)."""
+    """(B, C, H, W) to half the size by 3 x 3 average pooling, as pix2pixHD scales its inputs (Wang 2018)."""
     return functional.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False)

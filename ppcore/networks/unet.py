@@ -17,21 +17,21 @@ class UNet(nn.Module):
     """Encoder of stride-2 4 x 4 convolutions, the mirrored decoder, and a skip connection at every size.
 
     Widths are `ngf` x (1, 2, 4, 8, 8, ...). No normalisation in the outermost blocks and at the bottleneck.
-    As in the reference code only the last convolution has a bias: a normalisation would subtract it.
+    As in the reference code, only the last convolution has a bias: a normalisation would cancel it.
 
-    Isola's batch norm takes its statistics from the batch at test time, too; at batch 1 that is instance norm
-    (section 3.3). Instance norm keeps it so for every batch size.
+    Isola's batch norm uses the statistics of the batch at test time too; at batch size 1 that is instance norm
+    (section 3.3). Instance norm does the same at every batch size.
 
-    Noise z is dropout of .5, always on (section 3.1), in the three inner decoder blocks: a coin for each value
-    says whether it becomes 0 or is doubled. With fewer than seven levels it is in the `levels - 4` decoder blocks
-    of width ngf*8 that are left, and always in the innermost block, so that there is a z.
+    Noise z is dropout of .5, always on (section 3.1), in the three innermost decoder blocks: a coin per value
+    decides whether it becomes 0 or is doubled. With fewer than seven levels it is in the remaining `levels - 4`
+    decoder blocks of width ngf*8, and always in the innermost one, so that there is a z.
 
-    Zeros pad, as in Isola 2017. The reflection padding of section 2.8 cites pix2pixHD, whose generator is
+    Padding is zeros, as in Isola 2017. Section 2.8 cites pix2pixHD for reflection padding, but that generator is
     residual; a transposed convolution has none.
     """
 
     def __init__(self, in_channels: int = 1, out_channels: int = 1, ngf: int = 64, levels: int = 8) -> None:
-        """Raise `ValueError` when `levels` is under 2: the outermost block cannot also be the bottleneck."""
+        """Raise `ValueError` if `levels` is under 2: the outermost block cannot also be the bottleneck."""
         super().__init__()
         if levels < 2:
             raise ValueError(f"levels={levels}: wanted 2 or more, an outermost block and a bottleneck")
@@ -58,19 +58,19 @@ class UNet(nn.Module):
             nn.ReLU(inplace=True), nn.ConvTranspose2d(2 * ngf, out_channels, 4, stride=2, padding=1), nn.Tanh()))
 
     def noise(self, height: int, width: int) -> list[Noise]:
-        """z of one image: a coin for each value that the noisy blocks put out."""
+        """z of one image: a coin for each output value of the noisy blocks."""
         return [Noise("coin", (up[1].out_channels, height >> level, width >> level))
                 for up, level in zip(self.up[:self.noisy], reversed(range(self.levels)))]
 
     def forward(self, image: Tensor, z: Sequence[Tensor]) -> Tensor:
         """Map (B, in_channels, H, W) in [-1, 1] and its z (`noise`) to (B, out_channels, H, W) in (-1, 1).
 
-        Raise `ValueError` unless H and W are multiples of 2**levels. That is all the size needs: every normalised
-        map is then 2 x 2 or more.
+        Raise `ValueError` unless H and W are multiples of 2**levels. That is enough: every normalised map is then
+        2 x 2 or more.
         """
         check_size(image, 2**self.levels, f"a U-Net of {self.levels} levels")
         skips = []
-        for down in self.down:  # a block's LeakyReLU works in place, on the skip, too; the ReLU after it sees the same
+        for down in self.down:  # the in-place LeakyReLU also changes the skip, but not what the ReLU makes of it
             image = down(image)
             skips.append(image)
         image = skips.pop()

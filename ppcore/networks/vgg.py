@@ -1,7 +1,7 @@
-"""What do two images have in common for a network that knows photographs? VGG19's features, at five depths.
+"""What do two images have in common for a network trained on photographs? VGG19's features, at five depths.
 
 Simonyan and Zisserman 2014 (arXiv 1409.1556), the convolutions only: 12.9 M parameters up to the last depth used.
-The weights are torchvision's ImageNet weights, a file of the reader's: nothing is downloaded here.
+The weights are torchvision's ImageNet weights, in a file that the user provides: nothing is downloaded.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ class VGG19(nn.Module):
     """Frozen features; Wang 2018 matches those of a synthetic image to those of the real one."""
 
     def __init__(self, weights: str | Path) -> None:
-        """Raise `FileNotFoundError` without the file, `ValueError` when it does not hold VGG19's weights."""
+        """Raise `FileNotFoundError` without the file, `ValueError` if it does not hold VGG19's weights."""
         super().__init__()
         if not Path(weights).is_file():
             raise FileNotFoundError(f"{weights}: no such file; wanted torchvision's VGG19 weights (its file "
@@ -40,7 +40,7 @@ class VGG19(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) in [-1, 1] to the features at the five depths, the first at full size.
 
-        The images are given as they are, as in Wang's code, not by the means of ImageNet.
+        As in Wang's code, images are not normalised by ImageNet's mean and standard deviation.
         """
         features = []
         for part in self.parts:

@@ -10,7 +10,7 @@ from ppcore.study.errors import StudyError, warn
 from ppcore.study.runs import data_folder, home
 
 EMBEDDED = {"PHANTOM": "he", "PHANTOM-IHC": "ihc"}  # drawn by ppcore.slides.phantom
-TCGA = {"PRAD": "TCGA-PRAD", "SKCM": "TCGA-SKCM", "LUSC": "TCGA-LUSC"}  # H&E; ppcore.slides.tcga loads them
+TCGA = {"PRAD": "TCGA-PRAD", "SKCM": "TCGA-SKCM", "LUSC": "TCGA-LUSC"}  # H&E; ppcore.slides.tcga downloads them
 TABLE_1 = {  # of the paper, which states no um per pixel; every patch is 512 x 1024 px
     "PRAD": {"slides": 50, "participants": 50, "train": 5983, "test": 1000, "stain": "he"},
     "SKCM": {"slides": 50, "participants": 50, "train": 5759, "test": 1000, "stain": "he"},
@@ -40,7 +40,7 @@ def slides_folder(profile: str, cohort: str, slides: str = "") -> Path:
     if cohort in EMBEDDED:
         if slides:
             raise StudyError(f"cohort {cohort} is drawn by the study itself and takes no --slides: "
-                             f"give the images in {slides} a name of their own, as in --cohort MINE --slides {slides}")
+                             f"choose another name for the images in {slides}, as in --cohort MINE --slides {slides}")
         return data_folder(profile, cohort) / "slides"
     if slides:
         if not Path(slides).is_dir():
@@ -49,16 +49,16 @@ def slides_folder(profile: str, cohort: str, slides: str = "") -> Path:
         return Path(slides)
     if not default.is_dir() and cohort not in TCGA:
         raise StudyError(f"cohort {cohort!r} is not known: wanted one of {', '.join((*EMBEDDED, *TCGA))}, or a folder "
-                         f"of images given as --cohort {cohort} --slides DIR --stain he|ihc (or laid at {default})")
+                         f"of images given as --cohort {cohort} --slides DIR --stain he|ihc (or stored in {default})")
     return default
 
 
 def list_sources(folder: str | Path) -> list[Source]:
-    """All images of a folder, by name, each with its subject.
+    """All images of a folder, sorted by name, each with its subject.
 
     `subjects.csv` (columns file, subject) names the subjects; without it every file is a subject of its own, named
-    by its stem. A file that `subjects.csv` lists and that is not there is warned of; one that it leaves out stops
-    the run, since a wrong split leaks. Raises `StudyError` also for a folder without images.
+    by its stem. A listed file that is missing gives a warning. A file that is not listed raises `StudyError`, since a
+    wrong split leaks; so does a folder without images.
     """
     folder = Path(folder)
     files = sorted(path for path in folder.iterdir()
@@ -79,7 +79,7 @@ def list_sources(folder: str | Path) -> list[Source]:
         raise StudyError(f"{table}: line {incomplete.index[0] + 2} has no file or no subject: fill it in or remove it")
     twice = listed["file"][listed["file"].duplicated()]
     if len(twice):
-        raise StudyError(f"{table}: {twice.iloc[0]} is listed twice: keep one line a file")
+        raise StudyError(f"{table}: {twice.iloc[0]} is listed twice: keep one line per file")
     subject_of = dict(zip(listed["file"], listed["subject"]))
     forgotten = [path.name for path in files if path.name not in subject_of]
     if forgotten:
@@ -94,8 +94,8 @@ def list_sources(folder: str | Path) -> list[Source]:
 def fingerprint(folder: str | Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, str]:
     """Name -> size and hash of each image of a folder and of subjects.csv, to tell whether a cohort has changed.
 
-    Of a large file only its first, middle and last 64 KiB are hashed: cheap for a whole slide, and blind to a
-    mere change of the file's time stamp.
+    Of a large file only the first, middle and last 64 KiB are hashed: cheap for a whole slide. A new time stamp
+    alone changes nothing.
     """
     folder = Path(folder)
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes or path.name == "subjects.csv")

@@ -18,25 +18,25 @@ from ppcore.slides.workers import workers
 from ppcore.study.errors import StudyError, warn
 from ppcore.study.files import hash_file, remove_parts, write_text
 
-# What may become of a place. glass: not read, see `grid.surely_glass`; unused: not wanted
+# States of a place. glass: not read, see `grid.surely_glass`; unused: not needed
 STATES = ("kept", "air", "black", "ink", "glass", "unused")
 
 
 def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width: int, mpp: float, air_threshold: int,
                 max_air: float, stain: str, max_ink: float = 0.25, wanted: int = 0, seed: int = 0, strict: bool = False,
                 jobs: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cut every source on a grid without overlap, drop mostly air, black or ink, store RGB and mask of the rest.
+    """Cut every source on a grid without overlap, drop patches of air, black or ink, store RGB and mask of the rest.
 
     height, width: px. mpp: um per px. air_threshold: gray 0-255 (reading R3). max_air: a patch with a larger air
     fraction is dropped (section 2.1, R4). stain: "he" or "ihc"; in IHC fewer inks can be told from tissue (see
-    `grid.ink_share`). max_ink: a patch with a larger share of pen ink is dropped. wanted: at most so many patches of a
-    file, drawn from `seed` and spread over it; 0: all. A file that cannot be used is skipped, warned of and listed with
-    the reason, or stops the run if `strict`. jobs: slides cut at once, or as many as a cluster's workers take
-    (`ppcore.slides.workers`). Returns the index without `split`, and the table of sources; stores `places.csv`, and no
-    `index.csv` yet (see `store_index`). Raises `StudyError` if no patch is left.
+    `grid.ink_share`). max_ink: a patch with a larger share of pen ink is dropped. wanted: at most this many patches
+    per file, drawn from `seed` and spread over it; 0: all. A file that cannot be used is skipped with a warning and
+    listed with the reason, or stops the run if `strict`. jobs: slides cut at once, unless a cluster's workers decide
+    (`ppcore.slides.workers`). Returns the index without `split`, and the table of sources; stores `places.csv`, but
+    not yet `index.csv` (see `store_index`). Raises `StudyError` if no patch is left.
     """
     folder = Path(folder)
-    shutil.rmtree(folder / "sheets", ignore_errors=True)  # notebook 01 draws them anew
+    shutil.rmtree(folder / "sheets", ignore_errors=True)  # notebook 01 draws them again
     for part in ("rgb", "fine"):
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir(parents=True)
@@ -70,8 +70,8 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
 
 def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int, mpp: float,
              **how) -> tuple[list[dict], dict, dict[tuple[int, int], str]]:
-    """Cut one file. Returns its lines of the index, its line of the table of sources and what became of each place;
-    never raises SlideError."""
+    """Cut one file. Returns its lines of the index, its line of the table of sources and the state of each place; never
+    raises SlideError."""
     row = {"file": source.file.name, "subject": source.subject, "places": 0, **dict.fromkeys(STATES, 0), "skipped": "",
            "remark": ""}
     kept: list[dict] = []
@@ -91,7 +91,7 @@ def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int
                          "column": c, "mpp": slide.mpp, "tissue_fraction": float(fine.mean()),
                          "rgb_hash": hash_file(folder / "rgb" / f"{patch}.webp"),
                          "fine_hash": hash_file(folder / "fine" / f"{patch}.png")})
-    except SlideError as error:  # what was already stored of a damaged slide goes too: all of it or none
+    except SlideError as error:  # remove what was already stored of a damaged slide: all or nothing
         for line in kept:
             (folder / "rgb" / f"{line['patch']}.webp").unlink()
             (folder / "fine" / f"{line['patch']}.png").unlink()
@@ -102,10 +102,10 @@ def _cut_one(source: Source, name: str, folder: Path, *, height: int, width: int
 
 def tiles(slide: WholeSlide | Field, *, height: int, width: int, air_threshold: int, max_air: float, stain: str,
           max_ink: float, wanted: int = 0, seed: int = 0) -> Iterator[tuple[tuple[int, int], str, np.ndarray | None, np.ndarray | None]]:
-    """What becomes of each place (row, column) of a slide's grid: one of STATES, and its image and mask if it was read.
+    """The state of each place (row, column) of a slide's grid, one of STATES, and its image and mask if it was read.
 
-    Arguments as of `cut_patches`. Memory is that of one tile and of `grid.surely_glass`'s overview. Raises `SlideError`
-    for a slide smaller than one patch, and where the file is damaged.
+    Arguments as in `cut_patches`. Memory holds one tile and the overview for `grid.surely_glass`. Raises `SlideError`
+    for a slide smaller than one patch or a damaged file.
     """
     places = places_of(slide.size, height, width)
     if not places:
@@ -139,4 +139,4 @@ def _why_empty(table: pd.DataFrame, max_air: float, air_threshold: int) -> str:
                 f"{skipped['skipped'].iloc[0]}")
     return (f"no patch is left: all {table['places'].sum()} places of {len(table) - len(skipped)} files are more than "
             f"{max_air:.0%} air at the threshold {air_threshold} (gray above it is air), black, or ink. Is the stain "
-            "right (--stain he|ihc)? Else run with a larger -p air_threshold=... or max_air=...")
+            "right (--stain he|ihc)? If so, run with a larger -p air_threshold=... or max_air=...")

@@ -1,4 +1,4 @@
-"""Which places of a slide are worth reading, in which order, and which patches are no tissue for another reason than air?
+"""Which places of a slide are worth reading, in which order, and which patches are dropped, for air or other reasons?
 
 A grid without overlap starts at the slide's upper left corner (reading R1). A place is (row, column).
 """
@@ -18,14 +18,14 @@ def places_of(size: tuple[int, int], height: int, width: int) -> list[tuple[int,
 
 def surely_glass(overview: np.ndarray, size: tuple[int, int], height: int, width: int, air_threshold: int,
                  max_air: float) -> set[tuple[int, int]]:
-    """Places that need not be read: even seen small they are so bright that they must be mostly air.
+    """Places that need not be read: even in the overview they are so bright that they must be mostly air.
 
     overview: the whole slide, (h, w, 3) uint8 RGB, averaged down by any factor. size, height, width: px.
 
-    Averaging keeps the mean gray value of a place. With glass of gray G, a patch that is to be kept has at least
-    1 - max_air of its pixels at `air_threshold` or darker, and so a mean under G - (1 - max_air) (G - air_threshold).
-    A place is skipped only where it is brighter than half way between that and G: the other half is a margin for
-    uneven light and compression. G is the most frequent gray among those that are air; without any, nothing is skipped.
+    Averaging keeps the mean gray value of a place. With glass of gray G, a patch to keep has at least 1 - max_air
+    of its pixels at `air_threshold` or darker, and so a mean under G - (1 - max_air) (G - air_threshold). A place is
+    skipped only if it is brighter than halfway between that and G: the other half is a margin for uneven light and
+    compression. G is the most frequent gray of air; without any air, nothing is skipped.
     """
     gray = cv2.cvtColor(overview, cv2.COLOR_RGB2GRAY)
     air = gray[gray > air_threshold]
@@ -46,9 +46,9 @@ def surely_glass(overview: np.ndarray, size: tuple[int, int], height: int, width
 def spread(places: list[tuple[int, int]], wanted: int, seed: int) -> list[tuple[int, int]]:
     """The order in which to read places until `wanted` of them are kept; all, row by row, for `wanted` 0.
 
-    A systematic sample: every n-th place along a path, from a start drawn from `seed`; then those between, shuffled. The
-    path goes from quarter to quarter at every scale (the Z-order curve of Morton 1966), so that the sample lies all over
-    the slide. Along rows, an n near their length would give a single column.
+    A systematic sample: every n-th place along a path, from a start drawn from `seed`; then the others, shuffled. The
+    path goes from quarter to quarter at every scale (the Z-order curve of Morton 1966), so that the sample covers the
+    slide. Along rows, an n near their length would give a single column.
     """
     if not wanted or wanted >= len(places):
         return list(places)
@@ -63,18 +63,18 @@ def spread(places: list[tuple[int, int]], wanted: int, seed: int) -> list[tuple[
 
 
 def ink_share(rgb: np.ndarray, stain: str) -> float:
-    """Share, 0 to 1, of a patch (H, W, 3) uint8 RGB under a pen's marks, as far as colour tells. stain: "he" or "ihc".
+    """Share, 0 to 1, of a patch (H, W, 3) uint8 RGB under pen marks, as far as colour tells. stain: "he" or "ihc".
 
-    The patch is averaged to 16 cells down, as many as fit across, whatever its um per px: nuclei and gaps mix there and
-    lose their extreme colours, ink does not. With the optical density OD = -log10(I / 255) of a cell, ink is what
+    The patch is averaged to 16 rows of square cells, whatever its um per px: nuclei and gaps mix there and lose their
+    extreme colours, ink does not. With the optical density OD = -log10(I / 255) of a cell, ink is what
 
     - in H&E absorbs red more than green: blue and green pens. Eosin, and haematoxylin less so, absorb green most.
     - in IHC absorbs green least: vivid green pens. Pure haematoxylin may be as blue as a blue pen.
-    - absorbs all colours alike, and much of them: black pens. Melanin is brown, and folds are as coloured as tissue.
+    - absorbs all colours strongly and alike: black pens. Melanin is brown, and folds are as coloured as tissue.
 
-    Not found: red pens (blood is as red), violet and navy (haematoxylin), blue and teal in IHC; often not: ink over
-    dense eosin, pale ink over tissue. The limits lie between real patches and strokes painted over them, for no real
-    marks were at hand; in H&E, no real patch absorbs red more than green in a quarter of its cells.
+    Not found: red pens (blood is as red), violet and navy (like haematoxylin), blue and teal in IHC; often missed: ink
+    over dense eosin, pale ink over tissue. The limits lie between real patches and strokes painted over them, since no
+    real marks were available; in H&E, no real patch absorbs red more than green in a quarter of its cells.
     """
     density = -np.log10(np.maximum(_cells(rgb), 1) / 255)
     red, green, blue = np.moveaxis(density, 2, 0)
@@ -87,10 +87,10 @@ def why_dropped(rgb: np.ndarray, fine: np.ndarray, max_air: float, stain: str, m
     """"air", "black", "ink", or "" for a patch to keep.
 
     rgb: (H, W, 3) uint8. fine: its mask, (H, W) in {0, 1}. max_air: a patch with a larger air fraction is dropped
-    (section 2.1; reading R4). stain: "he" or "ihc". The paper speaks neither of black borders nor of pens; to its
-    threshold both are tissue, and TCGA's slides have them. Black is under 40 in all channels, of the patch averaged to 16
-    cells down; real tissue was seen with up to 3 % of it. max_ink: a patch with a larger `ink_share` is dropped; 1: none;
-    real tissue was seen with up to 13 %.
+    (section 2.1; reading R4). stain: "he" or "ihc". The paper mentions neither black borders nor pens; its threshold
+    takes both for tissue, and TCGA slides have them. Black is under 40 in all channels of the patch averaged to 16
+    rows; real tissue had up to 3 % of it. max_ink: a patch with a larger `ink_share` is dropped; 1: none; real tissue
+    had up to 13 %.
     """
     if 1.0 - fine.mean() > max_air:
         return "air"
@@ -101,5 +101,5 @@ def why_dropped(rgb: np.ndarray, fine: np.ndarray, max_air: float, stain: str, m
 
 
 def _cells(rgb: np.ndarray) -> np.ndarray:
-    """A patch averaged to 16 px down; of cells, the same."""
+    """A patch averaged to 16 px high; cells are returned as they are."""
     return cv2.resize(rgb, (max(1, 16 * rgb.shape[1] // rgb.shape[0]), 16), interpolation=cv2.INTER_AREA)

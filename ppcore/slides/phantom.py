@@ -4,7 +4,7 @@
 law of Beer and Lambert, and the picture is stored as a slide. It shows no patient and no disease; what is measured on
 it holds for it alone.
 """
-import hashlib
+
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ppcore.slides.tissue import KINDS, lay_out, noise
 from ppcore.study.files import atomic, write_text
+from ppcore.study.fingerprint import definitions
 
 # Optical density per unit of stain in R, G, B. Haematoxylin and DAB: Ruifrok & Johnston, Anal Quant Cytol
 # Histol 23:291 (2001). Their eosin (.072, .990, .105) comes out magenta on a screen; ours is the reference
@@ -143,8 +144,7 @@ def write_cohort(phantom: Phantom, folder: Path | str, n_jobs: int = 1) -> list[
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"phantom-{number:02d}.tif" for number in range(1, phantom.slides + 1)]
     subjects, record = folder / "subjects.csv", folder / "phantom.json"
-    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("phantom.py", "tissue.py"))
-    settings = json.dumps({**asdict(phantom), "drawing": hashlib.sha256(code).hexdigest()}, indent=1) + "\n"
+    settings = json.dumps({**asdict(phantom), "drawing": definitions(_write_slide)}, indent=1) + "\n"
     if all(path.exists() for path in (*paths, subjects, record)) and record.read_text() == settings:
         return paths
     record.unlink(missing_ok=True)  # first out, last in: with it the folder is whole

@@ -13,15 +13,15 @@ OVERVIEW_PX = 2**24  # 48 MiB of RGB
 
 
 class SlideError(Exception):
-    """One image that cannot be used: what was found in it and what to do. The cohort can go on without it."""
+    """One image that cannot be used: what was found in it and what to do. The cohort can do without it."""
 
 
 class WholeSlide:
     """A file that OpenSlide reads, seen at `mpp` um per pixel.
 
     Tiles come from the level just finer than wanted and are averaged down by area. A slide within 5 % of the wanted
-    resolution is read as it is, without resampling. A slide coarser than wanted is refused: enlarging it would
-    invent the small structure that the study is about.
+    resolution is read without resampling. A coarser slide is refused: enlarging it would invent the small structure
+    that the study is about.
     """
 
     def __init__(self, path: Path, mpp: float) -> None:
@@ -44,8 +44,8 @@ class WholeSlide:
     def read(self, x: int, y: int, width: int, height: int) -> np.ndarray:
         """The tile whose upper left corner is (x, y), all in px of the wanted resolution.
 
-        Returns (height, width, 3) uint8 RGB; what the slide leaves transparent (unscanned) is white. Raises
-        `SlideError` where the file is damaged.
+        Returns (height, width, 3) uint8 RGB; transparent (unscanned) areas are white. Raises `SlideError`
+        if the file is damaged.
         """
         try:
             rgba = np.asarray(self.openslide.read_region(*self.box(x, y, width, height)))
@@ -56,14 +56,14 @@ class WholeSlide:
     def box(self, x: int, y: int, width: int, height: int) -> tuple[tuple[int, int], int, tuple[int, int]]:
         """The arguments of OpenSlide's `read_region` for a tile: corner (px of level 0), level, size (px of the level).
 
-        OpenSlide finds a corner on a level by its own ratio of the sizes, so it gets one that leads to the right px.
+        OpenSlide scales the corner by its own ratio of level sizes, so the corner is corrected for that.
         """
         step = self.scale / self._factor
         own = step * self.openslide.level_downsamples[self._level]
         return (round(x * own), round(y * own)), self._level, (round(width * step), round(height * step))
 
     def overview(self) -> np.ndarray | None:
-        """The whole slide at its coarsest level, (H, W, 3) uint8 RGB; None where that is too large to be quickly read."""
+        """The whole slide at its coarsest level, (H, W, 3) uint8 RGB; None if that is too large to read quickly."""
         width, height = self.openslide.level_dimensions[-1]
         if width * height > OVERVIEW_PX:
             return None
@@ -77,8 +77,8 @@ class WholeSlide:
         return cv2.resize(self._whole_level(level), size, interpolation=cv2.INTER_AREA)
 
     def _whole_level(self, level: int) -> np.ndarray:
-        """A level, averaged down further where it has more than `OVERVIEW_PX` px; read strip by strip, so that memory
-        stays bounded."""
+        """A level, averaged down further if it has more than `OVERVIEW_PX` px; read in strips, so that memory stays
+        bounded."""
         width, height = self.openslide.level_dimensions[level]
         shrink = max(1, math.ceil(math.sqrt(width * height / OVERVIEW_PX)))
         strips, rows = [], max(1, 2**22 // width // shrink) * shrink
@@ -93,7 +93,7 @@ class WholeSlide:
 
 
 class Field:
-    """A plain 8-bit RGB image (PNG, JPEG, TIFF). It states no resolution, so it is read as it is (scale 1)."""
+    """A plain 8-bit RGB image (PNG, JPEG, TIFF). It states no resolution, so it is read without scaling."""
 
     scale = 1.0
     mpp = math.nan
@@ -102,7 +102,7 @@ class Field:
     def __init__(self, path: Path) -> None:
         try:
             with Image.open(path) as image:
-                deep = any(";16" in str(tile.args) for tile in image.tile)  # Pillow would cut it to 8 bits unsaid
+                deep = any(";16" in str(tile.args) for tile in image.tile)  # Pillow would silently cut it to 8 bits
                 if image.mode != "RGB" or deep:
                     found = "a 16-bit image" if deep else _MODES.get(image.mode, f"mode {image.mode}")
                     raise SlideError(f"found {found}, wanted 8-bit RGB: convert it (and place a transparent image on "
@@ -117,7 +117,7 @@ class Field:
         return self._rgb[y:y + height, x:x + width]
 
     def overview(self) -> None:
-        """None: a field was read whole when it was opened, there is nothing to be saved."""
+        """None: a field is read whole when opened, so an overview saves nothing."""
 
     def thumbnail(self, longest: int = 1024) -> np.ndarray:
         """As `WholeSlide.thumbnail`."""
@@ -144,13 +144,13 @@ def open_slide(path: str | Path, mpp: float) -> WholeSlide | Field:
         return WholeSlide(path, mpp)
     if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
         return Field(path)
-    raise SlideError("no slide that OpenSlide can read (truncated or of another format): copy it again or remove it")
+    raise SlideError("not a slide that OpenSlide can read (truncated or another format): copy it again or remove it")
 
 
 def _resolution(properties: Mapping[str, str]) -> tuple[float, str]:
-    """um per px of level 0, NaN where nothing states it; and what a person should know about that number."""
+    """um per px of level 0, NaN if nothing states it; and a remark on that number."""
     stated = _number(properties.get(openslide.PROPERTY_NAME_MPP_X))
-    if 0.05 <= stated <= 20:  # a plain TIFF's 72 dpi is a printer's, and means 353 um
+    if 0.05 <= stated <= 20:  # a plain TIFF's 72 dpi is for printing and would mean 353 um
         return stated, ""
     power = _number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
     if 1 <= power <= 100:
@@ -166,10 +166,10 @@ def _number(text: str | None) -> float:
 
 
 def _whole_factor(slide: openslide.OpenSlide, level: int) -> float:
-    """How many px of level 0 a px of a level spans.
+    """How many px of level 0 one px of a level spans.
 
-    Scanners shrink by whole factors and cut off, or fill up, what is over; the ratio of the sizes, which OpenSlide
-    takes, then drifts by up to a px of the level along the slide.
+    Scanners shrink by whole factors and crop or pad the remainder; the ratio of the sizes, which OpenSlide uses, then
+    drifts by up to one px of the level along the slide.
     """
     ratio = slide.level_downsamples[level]
     sizes = zip(slide.dimensions, slide.level_dimensions[level])
@@ -177,8 +177,8 @@ def _whole_factor(slide: openslide.OpenSlide, level: int) -> float:
 
 
 def _on_white(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
-    """RGBA as OpenSlide gives it -> RGB of the wanted size, white where it is transparent."""
-    if rgba[..., 3].min() == 255:  # nearly always: no colour has to be mended, so that the smaller image is converted
+    """RGBA from OpenSlide -> RGB of the wanted size, white where transparent."""
+    if rgba[..., 3].min() == 255:  # nearly always: nothing to fill in, so convert the smaller image
         return cv2.cvtColor(_resize(rgba, width, height), cv2.COLOR_RGBA2RGB)
     return _resize(np.where(rgba[..., 3:] == 0, 255, rgba[..., :3]).astype(np.uint8), width, height)
 

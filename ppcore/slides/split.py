@@ -1,8 +1,8 @@
 """Which patches are for training and which for the test?
 
-    train, test   as they say
-    gap           between the two regions of one slide; used for nothing
-    spare         more than the number wanted; used for nothing
+    train, test   as named
+    gap           between the two regions of one slide; unused
+    spare         beyond the number wanted; unused
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ def split_patches(index: pd.DataFrame, test_fraction: float, seed: int, how: str
                   test: int = 0) -> pd.DataFrame:
     """Add the column `split`: train, test, gap or spare.
 
-    By subject, never by patch (reading R5). Without counts the test's share of patches is as close to `test_fraction`
+    By subject, never by patch (reading R5). Without counts, the test's share of patches is as close to `test_fraction`
     as whole subjects allow. With `test` patches wanted (and `train`; 0: all others), subjects are chosen so that both
-    sides hold enough, and of what is over, patches drawn from `seed` are spare; a warning says how far off a side is
-    that cannot be filled. Each side gets at least one subject; among choices as good, `seed` decides.
+    sides have enough. Surplus patches, drawn from `seed`, are spare; a warning says how far a side falls short. Each
+    side gets at least one subject; `seed` decides between equal choices.
 
-    One subject alone cannot be split so. If it is a single slide and `how` is auto, or `how` is region, the lower
-    rows of each file become the test, with one row between left out; a warning says that the test is then no other
+    A single subject cannot be split like this. If it is a single slide and `how` is auto, or if `how` is region, the
+    lower rows of each file become the test, with one row between left out; a warning says that the test is not another
     patient. Several files of one subject under `auto`, and one subject under `subject`, raise `StudyError`.
     """
     if test:
@@ -52,9 +52,9 @@ def _by_subject(index: pd.DataFrame, test_fraction: float, seed: int, train: int
 
 
 def _subjects_with(sizes: pd.Series, low: float, high: float, seed: int) -> list[str]:
-    """Some of the subjects, neither none nor all, with low to high patches together, or as near to that as there are.
+    """Some of the subjects, neither none nor all, with low to high patches in total, or as near to that as possible.
 
-    Every sum is looked at: `last[s]` is the subject, in a shuffled order, with which the sum s was first reached.
+    All sums are tried: `last[s]` is the subject, in a shuffled order, with which the sum s was first reached.
     """
     order = np.random.default_rng(seed).permutation(len(sizes))
     last = np.full(sizes.sum() + 1, -1)
@@ -77,8 +77,8 @@ def _by_region(index: pd.DataFrame, test_fraction: float, how: str) -> pd.Series
     """train, gap or test for each patch, by the row it lies in."""
     if how == "subject" or (how == "auto" and index["file"].nunique() > 1):
         raise StudyError(f"all {index['file'].nunique()} files belong to one subject ({index['subject'].iloc[0]}), and a "
-                         "split by subject needs two or more: add slides of others, mend subjects.csv, or accept a split "
-                         "of each file into regions with -p split=region (its test then says nothing about other "
+                         "split by subject needs two or more: add slides of others, correct subjects.csv, or split "
+                         "each file into regions with -p split=region (the test then says nothing about other "
                          "patients)")
     warn("the test is a region of the same slides, not another patient (split=region): the numbers are optimistic")
     split = pd.Series("train", index=index.index)

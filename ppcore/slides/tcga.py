@@ -1,7 +1,7 @@
-"""Which TCGA slides make up a cohort, and how do they come whole onto this disk? (section 2.1, Table 1)
+"""Which TCGA slides make up a cohort, and how are they downloaded? (section 2.1, Table 1)
 
-The slides are open data of the Genomic Data Commons (GDC). A manifest names them: one line a slide with its size and
-MD5, one slide a participant. It is an input of the study, so that two people cut the same slides.
+The slides are open data of the Genomic Data Commons (GDC). A manifest lists them: one line per slide with its size and
+MD5, one slide per participant. It is an input of the study, so that everyone cuts the same slides.
 """
 
 import os
@@ -23,21 +23,21 @@ from ppcore.study.files import write_text
 GDC = os.environ.get("PRIORPATH_GDC") or "https://api.gdc.cancer.gov"
 MANIFEST = ("file_id", "file_name", "md5sum", "file_size", "participant")
 SLIDES = 50  # Table 1
-TIMEOUT = 10, 60  # s to connect, and from one byte to the next
-ATTEMPTS = 6  # in a row that brought no byte
-BLOCK = 2**14  # bytes; what is under way in a block is lost with a connection
-PAGE = 500  # hits asked for at once
-PAUSE = 0.5  # s before the next attempt; doubles while they bring nothing
+TIMEOUT = 10, 60  # s to connect, and between two bytes
+ATTEMPTS = 6  # in a row without a new byte
+BLOCK = 2**14  # bytes; an unfinished block is lost with its connection
+PAGE = 500  # hits per request
+PAUSE = 0.5  # s before the next attempt; doubles after each fruitless one
 
-pooch.get_logger().setLevel("WARNING")  # the progress bars say what it does
+pooch.get_logger().setLevel("WARNING")  # the progress bars show what it does
 
 
 def find_slides(cohort: str, count: int = SLIDES, server: str = GDC) -> pd.DataFrame:
-    """Ask the GDC for the diagnostic slides of a cohort, and take the first one of each of `count` participants.
+    """Ask the GDC for the diagnostic slides of a cohort, and take the first one from each of `count` participants.
 
     cohort: a key of `TCGA`. Slides are ordered by file_id, so the answer is the same everywhere as long as the GDC
-    holds the same files. Returns a manifest, columns as `MANIFEST` (file_size in bytes). Raises `StudyError` when the
-    GDC cannot be reached or does not answer as documented, and when it has fewer participants.
+    holds the same files. Returns a manifest, columns as `MANIFEST` (file_size in bytes). Raises `StudyError` if the
+    GDC cannot be reached, does not answer as documented, or has fewer participants.
     """
     wanted = {"cases.project.project_id": TCGA[cohort], "files.data_type": "Slide Image",
               "files.experimental_strategy": "Diagnostic Slide", "files.data_format": "SVS", "files.access": "open"}
@@ -59,7 +59,7 @@ def find_slides(cohort: str, count: int = SLIDES, server: str = GDC) -> pd.DataF
                 rows += [{**{name: hit[name] for name in MANIFEST[:-1]},
                           "participant": hit["cases"][0]["submitter_id"]} for hit in hits]
             except requests.RequestException as error:
-                raise StudyError(f"{server} gave no list of slides for {cohort} ({error}): try again later, or give "
+                raise StudyError(f"{server} gave no list of slides for {cohort} ({error}): try again later, or use "
                                  "slides on disk with --slides DIR") from None
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise StudyError(f"{server}/files did not answer as the GDC does ({type(error).__name__}: {error}): "
@@ -69,15 +69,15 @@ def find_slides(cohort: str, count: int = SLIDES, server: str = GDC) -> pd.DataF
     manifest = pd.DataFrame(rows, columns=list(MANIFEST)).sort_values("file_id").drop_duplicates("participant")
     if len(manifest) < count:
         raise StudyError(f"{server} lists diagnostic slides of {len(manifest)} participants of {TCGA[cohort]}, "
-                         f"wanted {count}: try again later, or give slides on disk with --slides DIR")
+                         f"wanted {count}: try again later, or use slides on disk with --slides DIR")
     return manifest.head(count).reset_index(drop=True)
 
 
 def load_manifest(path: str | Path, cohort: str, server: str = GDC) -> pd.DataFrame:
-    """Read the manifest at `path`; where there is none, ask the GDC and store it first.
+    """Read the manifest at `path`; if there is none, ask the GDC and store it first.
 
-    Lines may be removed from a manifest by hand, to have fewer slides. Raises `StudyError` for one that lacks a column,
-    has no line or names a participant twice.
+    Lines may be removed from a manifest by hand, to use fewer slides. Raises `StudyError` if it lacks a column, has no
+    lines or names a participant twice.
     """
     path = Path(path)
     if not path.exists():
@@ -86,20 +86,20 @@ def load_manifest(path: str | Path, cohort: str, server: str = GDC) -> pd.DataFr
     missing = [name for name in MANIFEST if name not in manifest.columns]
     if missing or manifest.empty:
         raise StudyError(f"{path}: found {len(manifest)} lines with columns {', '.join(manifest.columns)}; wanted one or "
-                         f"more, with {', '.join(MANIFEST)}; remove it to have it asked for anew")
+                         f"more, with {', '.join(MANIFEST)}; remove it to get a new one")
     twice = manifest["participant"][manifest["participant"].duplicated()]
     if len(twice):
-        raise StudyError(f"{path}: participant {twice.iloc[0]} has several slides: keep one line a participant")
+        raise StudyError(f"{path}: participant {twice.iloc[0]} has several slides: keep one line per participant")
     paths = manifest["file_name"][manifest["file_name"].str.contains(r"^\.|[/\\]")]
     if len(paths):
-        raise StudyError(f"{path}: file_name {paths.iloc[0]!r}: wanted the plain name of a file")
+        raise StudyError(f"{path}: file_name {paths.iloc[0]!r}: wanted a plain file name")
     return manifest
 
 
 def fetch(cohort: str, folder: Path, only_say: bool = False) -> bool:
-    """Bring the slides of a TCGA cohort into `folder`, by the manifest there; return whether all are there.
+    """Download the slides of a TCGA cohort into `folder`, by the manifest there; return whether all are there.
 
-    only_say: load nothing, say what is missing. Two runs of a cohort at once: the second one waits.
+    only_say: download nothing, only say what is missing. Of two runs of a cohort at once, the second one waits.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".fetch.lock"):
@@ -116,11 +116,11 @@ def fetch(cohort: str, folder: Path, only_say: bool = False) -> bool:
 
 
 def download(manifest: pd.DataFrame, folder: str | Path, server: str = GDC) -> None:
-    """Bring every slide of a manifest into `folder`, whole and with the right MD5, and write its `subjects.csv`.
+    """Download every slide of a manifest into `folder`, check its MD5, and write `subjects.csv`.
 
-    What is there already, of the right size, is not loaded again; what was cut off goes on from its last byte. A slide
-    has its final name only when its MD5 was right. Raises `StudyError` before the first byte when the disk has too
-    little room, and after `ATTEMPTS` attempts in a row that brought nothing.
+    Slides already there with the right size are skipped; an interrupted download resumes at its last byte. A slide
+    gets its final name only once its MD5 is right. Raises `StudyError` before the first byte if the disk has too
+    little space, and after `ATTEMPTS` attempts in a row without a new byte.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,8 +128,8 @@ def download(manifest: pd.DataFrame, folder: str | Path, server: str = GDC) -> N
     parts = sum(part.stat().st_size for part in (_part(folder, row) for row in missing.itertuples()) if part.exists())
     needed, free = int(missing["file_size"].sum()) - parts, shutil.disk_usage(folder).free
     if needed > free:
-        raise StudyError(f"{folder}: {len(missing)} slides to load need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
-                         "free: make room, set PRIORPATH_HOME to a folder on another disk, or remove "
+        raise StudyError(f"{folder}: {len(missing)} slides to download need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB "
+                         "are free: make room, set PRIORPATH_HOME to a folder on another disk, or remove "
                          "lines from the manifest")
 
     with tqdm(total=needed, unit="B", unit_scale=True, desc=f"{len(missing)} of {len(manifest)} slides",
@@ -141,19 +141,19 @@ def download(manifest: pd.DataFrame, folder: str | Path, server: str = GDC) -> N
 
 
 def _missing(manifest: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The lines whose slide is not there, or not of the right size."""
+    """The lines whose slide is missing or has the wrong size."""
     paths = [folder / name for name in manifest["file_name"]]
     sizes = [path.stat().st_size if path.exists() else -1 for path in paths]
     return manifest[manifest["file_size"] != sizes]
 
 
 def _part(folder: Path, row) -> Path:
-    """Where the bytes of a slide lie that is not whole; hidden, so that nobody takes it for an image of the cohort."""
+    """File of an incomplete slide; hidden, so that it is not taken for an image of the cohort."""
     return folder / f".{row.file_id}.part"
 
 
 def _load(row, folder: Path, server: str, whole: tqdm) -> None:
-    """Load one slide; once more, from its first byte, when its MD5 is wrong."""
+    """Download one slide; once more, from its first byte, if its MD5 is wrong."""
     loader = _Resuming(_part(folder, row), row, whole)
     for last in (False, True):
         try:
@@ -163,13 +163,13 @@ def _load(row, folder: Path, server: str, whole: tqdm) -> None:
             if isinstance(error, StudyError):
                 raise
             if last:
-                raise StudyError(f"{row.file_name} has not the MD5 of its manifest, {row.md5sum}, twice in a row: the "
-                                 "manifest is old or the transfer is damaged; remove the manifest to have it asked for "
-                                 "anew, or try again") from None
+                raise StudyError(f"{row.file_name} does not have the MD5 of its manifest, {row.md5sum}, twice in a "
+                                 "row: the manifest is old or the transfer is damaged; remove the manifest to get a "
+                                 "new one, or try again") from None
 
 
 class _Resuming:
-    """Pooch's downloader hook: loads into `part`, goes on from its last byte after every cut, and moves it when whole."""
+    """Pooch's downloader hook: downloads into `part`, resumes after every interruption, moves it when complete."""
 
     def __init__(self, part: Path, row, whole: tqdm) -> None:
         self.part, self.row, self.whole = part, row, whole
@@ -187,12 +187,12 @@ class _Resuming:
                     why = str(error)
                 if self._have() > self.row.file_size:
                     self.part.unlink()
-                    why = f"more than the {self.row.file_size:,} bytes of its manifest came"
+                    why = f"more than the {self.row.file_size:,} bytes of its manifest arrived"
                 fruitless = 0 if self._have() > have else fruitless + 1
                 if fruitless == ATTEMPTS:
                     raise StudyError(f"{self.row.file_name}: {ATTEMPTS} attempts in a row brought nothing, the last one: "
-                                     f"{why}. {self._have():,} of {self.row.file_size:,} bytes are kept; the same command "
-                                     "goes on from there")
+                                     f"{why}. {self._have():,} of {self.row.file_size:,} bytes are kept; run the same "
+                                     "command to continue")
                 if self._have() < self.row.file_size:
                     time.sleep(PAUSE * 2**fruitless)
         self.part.replace(output_file)
@@ -201,7 +201,7 @@ class _Resuming:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _go_on(self, session: requests.Session, url: str, have: int, bar: tqdm) -> None:
-        """One request: for what is missing, or for all of it where the server knows no Range."""
+        """One request: for the missing bytes, or for all if the server does not support Range."""
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with session.get(url, stream=True, timeout=TIMEOUT, headers=headers) as answer:
             answer.raise_for_status()

@@ -1,7 +1,7 @@
-"""On which processes does work run that is the same for every slide?
+"""Where does the work on each slide run?
 
-    default            threads of this process: OpenSlide, OpenCV and the WebP encoder work outside Python's lock
-    --dask ADDRESS     the workers of a dask.distributed scheduler, of this machine or many that share the folders
+    default            threads of this process: OpenSlide, OpenCV and the WebP encoder release Python's lock
+    --dask ADDRESS     the workers of a dask.distributed scheduler, on this machine or many that share the folders
 """
 
 import os
@@ -15,18 +15,18 @@ from joblib import parallel_config
 from ppcore.study.errors import StudyError
 from ppcore.study.fingerprint import code_hashes
 
-DASK = "PRIORPATH_DASK"  # how a notebook hears of --dask: where work runs is no parameter of the study
+DASK = "PRIORPATH_DASK"  # passes --dask to a notebook: where work runs is not a parameter of the study
 
 
 @contextmanager
 def workers(jobs: int, *folders: str | Path) -> Iterator[dict[str, Any]]:
-    """Yield the arguments with which `joblib.Parallel` works as the run was asked to.
+    """Yield the arguments for `joblib.Parallel` that run the work where the user asked.
 
-    jobs: threads, where no cluster was named. folders: what each worker of a cluster has to see. A worker that is lost
-    costs no more than time: the scheduler gives its slides to others, up to three times.
+    jobs: threads, if no cluster was named. folders: what each worker of a cluster has to see. A lost worker costs only
+    time: the scheduler gives its slides to others, up to three times.
 
-    Raises `StudyError` for a scheduler that does not answer or has no workers, and for a worker with other code than
-    this process or without one of the folders.
+    Raises `StudyError` for a scheduler that does not answer or has no workers, and for a worker that has other code
+    than this process or does not see one of the folders.
     """
     address = os.environ.get(DASK)
     if not address:
@@ -42,19 +42,19 @@ def workers(jobs: int, *folders: str | Path) -> Iterator[dict[str, Any]]:
                              "environment that ./run_all.sh makes, at the same commit") from None
         for worker, (its_code, missing) in seen.items():
             if other := [name for name in code if its_code.get(name) != code[name]]:
-                raise StudyError(f"worker {worker} has another {', '.join(other)} than this process: bring it to the same "
+                raise StudyError(f"worker {worker} has a different version of {', '.join(other)}: bring it to this "
                                  "commit and start it again")
             if missing:
-                raise StudyError(f"worker {worker} sees no folder {', '.join(missing)}: slides and data have to lie on a "
-                                 "file system that all workers share, under the same path")
+                raise StudyError(f"worker {worker} does not see the folder {', '.join(missing)}: put slides and data "
+                                 "on a file system that all workers share, under the same path")
         with parallel_config(backend="dask", client=client):
             yield {"n_jobs": -1}
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """A client of the scheduler at `address`. Raises `StudyError` where none answers, or none works for it."""
-    from distributed import Client  # here: a run without a cluster starts without it
+    """A client of the scheduler at `address`. Raises `StudyError` if none answers or it has no workers."""
+    from distributed import Client  # here: only a run on a cluster needs it
 
     try:
         client = Client(address, timeout=10, set_as_default=False)
@@ -68,5 +68,5 @@ def connected(address: str) -> Iterator[Any]:
 
 
 def _seen(folders: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The study's code as this process has it, and the folders that it does not see."""
+    """The study's code hashes in this process, and the folders that it does not see."""
     return code_hashes("from ppcore.slides import cut"), [folder for folder in folders if not Path(folder).is_dir()]

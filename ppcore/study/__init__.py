@@ -1,10 +1,10 @@
-"""What is a run? For every chapter: its seeds, folders, files, errors, and what its code is known by. Imports no other room.
+"""What is a run? For every chapter: seeds, folders, files, errors and code hashes. Imports no other room.
 
-    runs          where it reads and stores; device, machine, commit
-    settings      the parameters that every notebook shares (each room holds its own; `workflow.settings` has them all)
+    runs          where it reads and writes; device, machine, commit
+    settings      parameters shared by all notebooks (each room has its own; `workflow.settings` has them all)
     seeds         where random draws come from
-    errors        what a person is told
-    files         files that are never half written
-    fingerprint   which code made a result
-    interrupt     Ctrl-C, and helpers that end with their owner
+    errors        errors and warnings for the user
+    files         atomic writes
+    fingerprint   which code produced a result
+    interrupt     Ctrl-C, and helper processes that end with their parent
 """

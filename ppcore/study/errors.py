@@ -1,16 +1,16 @@
-"""What does the study say when something is wrong? One sentence that a person can act on."""
+"""What does the study say when something is wrong? One sentence that the user can act on."""
 
 import warnings
 
 
 class StudyError(ValueError):
-    """Something a person has to mend: the message names it, what was found, what was wanted and what to do."""
+    """A problem the user can fix: the message names it, what was found, what was wanted and what to do."""
 
 
 class StudyWarning(UserWarning):
-    """Something a person has to know; the closing table of a run repeats it."""
+    """Something the user should know; the table at the end of a run repeats it."""
 
 
 def warn(message: str) -> None:
-    """Issue a `StudyWarning` that names no source line: it is for the reader of the run, not of the code."""
+    """Issue a `StudyWarning` without a source line: it is for the user, not the developer."""
     warnings.warn(message, StudyWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""How is a file written so that nobody ever takes half of it for the whole?"""
+"""How are files written so that a partial file is never mistaken for a complete one?"""
 
 import errno
 import hashlib
@@ -11,15 +11,15 @@ from pathlib import Path
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the final name only after the block succeeded.
+    """Yield a temporary path next to `path`; it is renamed to `path` only if the block succeeds.
 
-    The temporary keeps the suffix, so that image writers recognise the format. Its bytes reach the disk before
-    the rename. If the block or the write fails (a full disk, Ctrl-C), the temporary is removed, whatever stood
-    under the final name stays as it was, and the error is raised.
+    The temporary file keeps the suffix, so that image writers recognise the format. It is flushed to disk before
+    the rename. If the block or the write fails (a full disk, Ctrl-C), it is removed, an existing `path` is left
+    unchanged, and the error is raised.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.part{path.suffix}")  # process ids recur elsewhere
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.part{path.suffix}")  # process ids may repeat
     try:
         yield temporary
         with open(temporary, "rb+") as handle:
@@ -35,7 +35,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def remove_parts(folder: str | Path) -> None:
-    """Remove what killed processes left of files that `atomic` never named."""
+    """Remove the temporary files of `atomic` that killed processes left."""
     for left in Path(folder).glob(".*.part*"):
         left.unlink(missing_ok=True)
 
@@ -47,5 +47,5 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def hash_file(path: str | Path) -> str:
-    """First 16 hex digits of the SHA-256 of a file's bytes: the content hash that the index files carry."""
+    """First 16 hex digits of the SHA-256 of a file's bytes: the content hash in the index files."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""Which code made this? Hashes of what a piece of Python does: no docstring, comment, annotation, error text or file name.
+"""Which code produced a result? Hashes of Python code without docstrings, comments, annotations, errors and file names.
 
-`definitions` follows classes and functions, of the study or of a notebook's cells, to all that they use: it decides
-whether a trained model is still the one that was asked for. `code_hashes` goes by whole files: it decides whether a
-notebook runs again.
+`definitions` follows classes and functions, in the study or in notebook cells, to everything they use: it decides
+whether a trained model still matches its code. `code_hashes` hashes whole files: it decides whether a notebook is
+run again.
 """
 
 import ast
@@ -20,16 +20,16 @@ from typing import Any
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import REPOSITORY
 
-INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))  # whose code does not count
-AFTER_TRAINING = ("generate", "predict")  # methods of a class that no weight depends on
+INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))  # code there is not hashed
+AFTER_TRAINING = ("generate", "predict")  # methods that do not affect the weights
 PLAIN = (int, float, str, bool, bytes, type(None))
 
 
 def definitions(*things: Any) -> dict[str, str]:
     """Name -> hash of every own class, function and constant that `things` (classes, functions, objects) use.
 
-    Two of one name, from different files, share a line. Raises `StudyError` for a class or function whose source cannot be
-    found, as in a bare Python shell.
+    Definitions of the same name share an entry. Raises `StudyError` if the source of a class or function cannot be
+    found, as in a plain Python shell.
     """
     found: dict[str, set[str]] = {}
     waiting, seen = list(things), []
@@ -49,7 +49,7 @@ def definitions(*things: Any) -> dict[str, str]:
                 for name, value in _globals_of(tree, thing):
                     waiting.append(value)
                     if _is_plain(value) or isinstance(value, dict) and _is_plain(tuple(value)):
-                        plain = value if _is_plain(value) else tuple(value)  # of a table of functions, its keys
+                        plain = value if _is_plain(value) else tuple(value)  # of a table of functions, only the keys
                         found.setdefault(name, set()).add(hashlib.sha256(repr(plain).encode()).hexdigest()[:12])
         elif _is_own(type(thing)):
             waiting += [type(thing), *vars(thing).values()]
@@ -57,9 +57,9 @@ def definitions(*things: Any) -> dict[str, str]:
 
 
 def parts(thing: Any) -> Any:
-    """What an own object is made of, as JSON takes it: class, plain attributes, parts of own objects; no path.
+    """An object described for JSON: its class, plain attributes and own parts, without paths.
 
-    A long list is a hash of its content.
+    A long list becomes a hash of its content.
     """
     if isinstance(thing, PLAIN):
         return thing.hex() if isinstance(thing, bytes) else thing
@@ -79,7 +79,7 @@ def code_hash(source: str) -> str:
 
 
 def code_hashes(source: str) -> dict[str, str]:
-    """File -> `code_hash` of every file of `ppcore` that `source` imports, directly or through another one of them."""
+    """File -> `code_hash` of every file of `ppcore` that `source` imports, directly or indirectly."""
     found: dict[str, str] = {}
     waiting = _imported_files(source)
     while waiting:
@@ -93,7 +93,7 @@ def code_hashes(source: str) -> dict[str, str]:
 
 
 def _imported_files(source: str) -> set[Path]:
-    """Files of `ppcore` that a piece of Python imports itself."""
+    """Files of `ppcore` that a piece of Python imports directly."""
     modules = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -105,7 +105,7 @@ def _imported_files(source: str) -> set[Path]:
 
 
 class _Bare(ast.NodeTransformer):
-    """Leaves out what does nothing: docstrings, annotations, the words of an error."""
+    """Removes what has no effect: docstrings, annotations, error messages."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
@@ -130,7 +130,7 @@ def _hash(tree: ast.AST) -> str:
 
 
 def _is_own(thing: Any) -> bool:
-    """Whether a class, function or module is the study's, a notebook's (__main__), or of a file of the reader's own."""
+    """Whether a class, function or module belongs to the study, a notebook (__main__) or the user's own files."""
     name = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
     file = getattr(sys.modules.get(name), "__file__", None)
     return name == "__main__" or file is not None and not file.startswith(INSTALLED)
@@ -142,17 +142,17 @@ def _is_plain(value: Any) -> bool:
 
 
 def _tree(thing: type | types.FunctionType) -> ast.AST:
-    """Syntax of one class or function, bare, and without the methods of AFTER_TRAINING."""
+    """Syntax tree of one class or function, after `_Bare`, without the methods in AFTER_TRAINING."""
     try:
         source = inspect.getsource(thing)
-    except (OSError, TypeError):  # Python looks for classes in files alone
+    except (OSError, TypeError):  # inspect finds classes only in files
         source = next(_cells_with(thing), None)
     if source is None:
-        raise StudyError(f"the source of {thing.__qualname__} cannot be found, so that nobody could tell one version of "
-                         "it from another: define it in a notebook's cell or in a file")
+        raise StudyError(f"the source of {thing.__qualname__} cannot be found, so its versions cannot be told "
+                         "apart: define it in a notebook's cell or in a file")
     try:
         tree = _Bare().visit(ast.parse(textwrap.dedent(source)))
-    except SyntaxError:  # a lambda in the midst of a line
+    except SyntaxError:  # a lambda in the middle of a line
         return ast.Constant(source)
     if isinstance(thing, type):
         node = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == thing.__name__][-1]
@@ -162,15 +162,15 @@ def _tree(thing: type | types.FunctionType) -> ast.AST:
 
 
 def _put_in(kind: Any) -> list[types.FunctionType]:
-    """Methods that somebody has put into a class since it was written, as in `Pix2Pix.step = mine`."""
+    """Methods assigned to a class after its definition, as in `Pix2Pix.step = mine`."""
     return [method for name, method in vars(kind).items() if isinstance(kind, type)
             and isinstance(method, types.FunctionType) and name not in AFTER_TRAINING
             and method.__qualname__ != f"{kind.__qualname__}.{name}"
-            and method.__code__.co_filename != "<string>"]  # what a dataclass writes itself
+            and method.__code__.co_filename != "<string>"]  # generated by a dataclass
 
 
 def _cells_with(kind: type) -> Iterator[str]:
-    """Source of the cell that defines a class: by the code of its methods; without any, the last cell of that name."""
+    """Source of the cell that defines a class: found by its methods' code, else the last cell that names it."""
     files = [method.__code__.co_filename for method in vars(kind).values() if isinstance(method, types.FunctionType)]
     cells = ["".join(linecache.getlines(file)) for file in files]
     cells += reversed(vars(sys.modules["__main__"]).get("In", []))
@@ -178,7 +178,7 @@ def _cells_with(kind: type) -> Iterator[str]:
 
 
 def _globals_of(tree: ast.AST, thing: type | types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """Names that a class or function takes from its module or notebook, with their values; `module.name` too."""
+    """Global names that a class or function uses, with their values; `module.name` too."""
     scope = getattr(thing, "__globals__", None) or vars(sys.modules[thing.__module__])
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in scope and not isinstance(scope[node.id], types.ModuleType):

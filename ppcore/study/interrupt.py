@@ -1,4 +1,4 @@
-"""How is work stopped? Ctrl-C waits for the end of a step, so that none is left half done; a helper ends with its owner."""
+"""How is work stopped? Ctrl-C waits for the current step to finish; a helper process ends with its parent."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ from typing import Any
 
 @contextmanager
 def late_interrupt() -> Iterator[threading.Event]:
-    """Turn a first Ctrl-C into an event, to be asked for between two steps; a second one acts at once.
+    """Turn the first Ctrl-C into an event, to be checked between steps; a second one acts at once.
 
-    Outside the main thread, which alone receives it, and where Ctrl-C is ignored, nothing changes.
+    Does nothing outside the main thread, the only one to receive Ctrl-C, or where Ctrl-C is ignored.
     """
     event, usual = threading.Event(), signal.getsignal(signal.SIGINT)
 
@@ -33,14 +33,14 @@ def late_interrupt() -> Iterator[threading.Event]:
 
 
 def ignore_interrupt(worker: int) -> None:
-    """For the processes that load data: a terminal sends them Ctrl-C, too, but they end with the run."""
+    """For data-loading processes: a terminal sends them Ctrl-C too, but they end with the run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def end_with(owner: str) -> None:
-    """End this process when the one that wanted it is gone, so that a killed run leaves no work behind.
+    """End this process when its owner is gone, so that a killed run leaves nothing running.
 
-    owner: "host:pid". On another host (a cluster's node) the scheduler looks after that.
+    owner: "host:pid". On another host (a cluster node) the scheduler takes care of that.
     """
     host, pid = owner.rsplit(":", 1)
     if host != socket.gethostname():

@@ -1,4 +1,4 @@
-"""What is a run? Where it reads and stores, on which device, machine and commit it works."""
+"""What is a run? Where it reads and writes, and on which device, machine and commit."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from pathlib import Path
 from ppcore.study.errors import StudyError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-COHORT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names of cohorts; none leads out of a folder
+COHORT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # cohort names; none can leave its folder
 
 
 def home() -> Path:
@@ -21,21 +21,21 @@ def home() -> Path:
 
 
 def data_folder(profile: str, cohort: str) -> Path:
-    """Stage outputs of one run. Raises `StudyError` for a name of a cohort that could lead elsewhere."""
+    """Folder of one run's stage outputs. Raises `StudyError` for a cohort name that could leave it."""
     if not re.match(COHORT, cohort):
-        raise StudyError(f"cohort {cohort[:100]!r}: wanted letters, digits, dots, dashes and underscores, the first a letter "
-                         "or digit")
+        raise StudyError(f"cohort {cohort[:100]!r}: wanted letters, digits, dots, dashes and underscores, starting "
+                         "with a letter or digit")
     return home() / "data" / profile / cohort
 
 
 def figures_folder(profile: str, cohort: str) -> Path:
-    """Figures and tables of one run."""
+    """Folder of one run's figures and tables."""
     return home() / "figures" / profile / cohort
 
 
 def commit() -> str:
-    """Short hash of the commit that runs, `-dirty` if tracked files other than figures/, which a run writes, differ
-    from it, `unknown` outside git."""
+    """Short hash of the current commit, `unknown` outside git; `-dirty` is added if tracked files differ from it,
+    except in figures/, which a run writes."""
     git = ["git", "-C", str(REPOSITORY)]
     done = subprocess.run([*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -46,7 +46,7 @@ def commit() -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """What a notebook asks of its run: where to read and store, on which device and commit it works."""
+    """What a notebook knows of its run: where to read and write, on which device and commit."""
 
     profile: str
     cohort: str
@@ -57,14 +57,13 @@ class Run:
 
 
 def open_run(profile: str, cohort: str, threads: int) -> Run:
-    """Open a notebook's run: make its folders, fix the CPU threads, say where it runs.
+    """Open a notebook's run: make its folders, set the number of CPU threads, print where it runs.
 
-    The device is the first GPU where there is one, else the CPU. Warnings are shown as single lines, without the
-    code that raised them.
+    The device is the first GPU if there is one, else the CPU. Warnings are shown without the code that raised them.
     """
-    import torch  # here, so that the command line answers without loading it
+    import torch  # here, so that the command line starts without it
 
-    threads = min(threads, os.cpu_count() or 1)  # more than there are would wait for each other
+    threads = min(threads, os.cpu_count() or 1)  # more threads than cores would wait for each other
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run = Run(profile, cohort, data_folder(profile, cohort), figures_folder(profile, cohort), device, commit())
@@ -77,13 +76,13 @@ def open_run(profile: str, cohort: str, threads: int) -> Run:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    from tqdm import tqdm  # a plain print would end up in the middle of a progress bar
+    from tqdm import tqdm  # a plain print would break a progress bar
 
     tqdm.write(f"{category.__name__}: {message}", file=file or sys.stderr)
 
 
 def machine(device: str) -> str:
-    """Name of the GPU, or of the CPU and its cores, and whether it has bfloat16 units."""
+    """Name of the GPU, or of the CPU with its number of cores and whether it has bfloat16 units."""
     import torch
 
     if device == "cuda":

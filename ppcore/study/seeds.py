@@ -1,6 +1,6 @@
-"""Where does a random draw come from? From the seed in the settings and from what is drawn, and from nothing else.
+"""Where do random draws come from? Only from the seed in the settings and a key that names what is drawn.
 
-A key is a list of numbers, 0 or more, and words, which count by their CRC-32. Another order is another key.
+A key is a sequence of words and numbers >= 0. Words enter as their CRC-32, and the order matters.
 """
 
 import zlib
@@ -9,17 +9,17 @@ import numpy as np
 
 
 def rng_of(seed: int, *key: int | str) -> np.random.Generator:
-    """numpy's generator for a seed and a key."""
+    """A numpy generator for a seed and a key."""
     return np.random.default_rng(_numbers(seed, key))
 
 
 def mix(seed: int, *key: int | str) -> int:
-    """A seed and a key as one number of 32 bits, as torch's generators take it."""
+    """A seed and a key as one 32-bit number, as torch's generators take it."""
     return mixed(1, seed, *key)[0]
 
 
 def mixed(count: int, seed: int, *key: int | str) -> list[int]:
-    """`count` such numbers of one key, the first of them `mix`'s."""
+    """`count` such numbers for one key; the first one is that of `mix`."""
     return [int(word) for word in np.random.SeedSequence(_numbers(seed, key)).generate_state(count)]
 
 

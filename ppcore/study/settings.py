@@ -1,4 +1,4 @@
-"""Which parameters does every notebook share?"""
+"""Which parameters do all notebooks share?"""
 
 from typing import Literal
 

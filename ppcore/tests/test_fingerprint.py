@@ -2,6 +2,11 @@
 
 import dataclasses
 import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from ppcore.methods.cyclegan import CycleGAN, Unpaired
 from ppcore.methods.pix2pix import Pix2Pix
 from ppcore.study.errors import StudyError
 from ppcore.study.fingerprint import code_hash, definitions, parts
+from ppcore.study.runs import REPOSITORY
 
 METHOD = '''
 """Words about the file."""
@@ -61,7 +67,7 @@ COUNTS_NOT = {
 
 
 def hashes(path: Path, source: str, monkeypatch) -> dict[str, str]:
-    """`definitions` of Mine, from a file that is taken for one of the study's."""
+    """`definitions` of Mine, from a file that is treated as one of the study's."""
     path.write_text(source)
     spec = importlib.util.spec_from_file_location("ppcore." + path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -120,3 +126,49 @@ def test_a_class_without_source_is_refused():
 def test_a_notebooks_hash_leaves_out_words_too():
     assert code_hash('def f():\n    "words"\n    return 1') == code_hash("def f():  # why\n    return 1")
     assert code_hash("a = 1") != code_hash("a = 2")
+
+
+TRAIN = """
+import sys
+import torch
+from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
+from ppcore.training.loop import train
+
+class Pairs(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return {"coarse": torch.ones(1, 32, 32), "fine": torch.ones(1, 32, 32)}
+
+train(Pix2Pix(Pix2PixSettings(ngf=2, ndf=2, levels=3)), Pairs(), sys.argv[1], epochs=0, decay_epochs=1, seed=1,
+      data_fingerprint="ones")
+"""
+
+
+def test_rewording_and_moving_files_of_the_study_retrains_nothing_and_changing_a_loss_does(tmp_path):
+    """In copies of the study, each in a process of its own."""
+    study, script = tmp_path / "study" / "ppcore", tmp_path / "train.py"
+    shutil.copytree(REPOSITORY / "ppcore", study, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    script.write_text(TRAIN)
+
+    def trained() -> tuple[int, str]:
+        subprocess.run([sys.executable, script, tmp_path / "model"], check=True, capture_output=True,
+                       env={**os.environ, "PYTHONPATH": str(study.parent)})
+        return (len(list(tmp_path.glob("model.before-*"))),
+                json.loads((tmp_path / "model" / "model.json").read_text())["fingerprint"])
+
+    first = trained()
+    for name in ("methods/pix2pix.py", "methods/losses.py", "networks/unet.py", "training/loop.py", "training/order.py"):
+        text = (study / name).read_text()
+        words = re.sub(r'"""(\w)', r'"""In other words: \1', text)
+        assert words != text
+        (study / name).write_text("# a comment\n" + words)
+    (study / "methods" / "losses.py").rename(study / "methods" / "terms.py")
+    for path in study.rglob("*.py"):
+        path.write_text(path.read_text().replace("ppcore.methods.losses", "ppcore.methods.terms"))
+    assert trained() == first and first[0] == 0
+    losses = study / "methods" / "terms.py"
+    losses.write_text(losses.read_text().replace("functional.l1_loss(fine, target)", "functional.mse_loss(fine, target)"))
+    asides, fingerprint = trained()
+    assert asides == 1 and fingerprint != first[1]

@@ -1,4 +1,4 @@
-"""Does a room import from lower floors alone?"""
+"""Does a room import only from lower floors?"""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Is nothing lost by looking before reading, does a sample lie all over the slide, and are black and ink no tissue?"""
+"""Does the overview lose no patch, does a sample cover the slide, and are black and ink not taken for tissue?"""
 
 from functools import cache
 
@@ -105,7 +105,7 @@ def with_stroke(rgb: np.ndarray, ink: tuple[int, int, int], seed: int) -> np.nda
 
 @cache
 def phantom_patches(stain: str) -> list[np.ndarray]:
-    """Patches of 256 x 512 px at 1 um per px of two drawn slides that are no air."""
+    """Patches of 256 x 512 px at 1 um per px that are not air, from two drawn slides."""
     slides = [draw_slide(Phantom(stain=stain, mpp=1.0), number) for number in (2, 4)]
     patches = [slide[row * 256:(row + 1) * 256, column * 512:(column + 1) * 512] for slide in slides
                for row, column in places_of(slide.shape[1::-1], 256, 512)]

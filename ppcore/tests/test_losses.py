@@ -50,7 +50,7 @@ def row(*values: float) -> Tensor:
 
 @pytest.mark.parametrize(("matching", "value"), [(feature_matching, 2 + 5), (mean_feature_matching, 1 + 5)])
 def test_feature_matching_by_hand(matching, value):
-    """Layers are summed, of unequal size too; where positions and means differ is the first layer."""
+    """Layers are summed, of unequal size too; positions and means differ in the first layer."""
     synthetic, real = [row(1, 3), row(2, 2, 2)], [row(4, 2), row(7, 7, 7)]
     loss = matching(synthetic, real)
     assert loss.item() == value

@@ -228,7 +228,7 @@ def test_each_update_moves_its_own_networks_alone(make, order, monkeypatch):
 
 
 def watch(network: nn.Module) -> list[Tensor]:
-    """What the network is given from now on."""
+    """The network's inputs from now on."""
     seen: list[Tensor] = []
     network.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach()))
     return seen

@@ -75,13 +75,13 @@ def test_a_logit_sees_exactly_its_patch(layers, field):
     (lambda: UNet(ngf=1, levels=4), (1, 40, 100), "40 x 100 px.* multiples of 16, the nearest is 32 x 96"),
     (lambda: UNet(ngf=1, levels=4), (1, 3, 16), "the nearest is 16 x 16"),
     (lambda: ResNet(ngf=1, blocks=0), (1, 50, 102), "50 x 102 px: a ResNet of 2 downs.* multiples of 4, .* 48 x 104"),
-    (lambda: ResNet(ngf=1, blocks=0), (1, 4, 64), "4 x 64 px: .* wants 8 px or more"),
-    (lambda: ResNet(ngf=1, downs=0, blocks=0), (1, 3, 64), "3 x 64 px: .* wants 4 px or more"),
+    (lambda: ResNet(ngf=1, blocks=0), (1, 4, 64), "4 x 64 px: .* needs 8 px or more"),
+    (lambda: ResNet(ngf=1, downs=0, blocks=0), (1, 3, 64), "3 x 64 px: .* needs 4 px or more"),
     (lambda: LocalEnhancer(ngf=1, downs=2, global_blocks=0), (1, 68, 64), "multiples of 8, the nearest is 64 x 64"),
-    (lambda: LocalEnhancer(ngf=1, downs=2, global_blocks=0), (1, 8, 64), "4 x 32 px: a ResNet .* wants 8 px"),
+    (lambda: LocalEnhancer(ngf=1, downs=2, global_blocks=0), (1, 8, 64), "4 x 32 px: a ResNet .* needs 8 px"),
     (lambda: Discriminator(32, 64, ndf=1), (1, 64, 64), "64 x 64 px: this discriminator was made for 32 x 64"),
-    (lambda: PatchGAN(1, ndf=1), (1, 23, 64), "23 x 64 px.* wants 24 px or more"),
-    (lambda: MultiScale(1, ndf=1), (1, 46, 64), "23 x 32 px.* wants 24 px or more"),
+    (lambda: PatchGAN(1, ndf=1), (1, 23, 64), "23 x 64 px.* needs 24 px or more"),
+    (lambda: MultiScale(1, ndf=1), (1, 46, 64), "23 x 32 px.* needs 24 px or more"),
 ])
 def test_wrong_size_is_refused_by_found_and_wanted(network, shape, message):
     made, given = network(), [torch.zeros(1, *shape)]
@@ -90,7 +90,7 @@ def test_wrong_size_is_refused_by_found_and_wanted(network, shape, message):
 
 
 @pytest.mark.parametrize(("kind", "size", "message"), [
-    (Generator, (500, 1000), "500 x 1000 px: 6 doublings want multiples of 64, the nearest is 512 x 1024"),
+    (Generator, (500, 1000), "500 x 1000 px: 6 doublings need multiples of 64, the nearest is 512 x 1024"),
     (Discriminator, (500, 1000), "the nearest is 512 x 1024"),
     (Generator, (7, 8), "7 x 8 px: .* the nearest is 8 x 8"),
 ])
@@ -162,7 +162,7 @@ def test_instance_norm_is_batch_norm_at_batch_one():
 
 
 def test_a_mask_does_not_depend_on_its_neighbours_in_the_batch():
-    """With batch norm it does: this is why `InstanceNorm2d` stands in its place."""
+    """With batch norm it does, which is why `InstanceNorm2d` replaces it."""
     G = UNet(ngf=4, levels=4)
     init_weights(G, seed=0)
     images = torch.stack([torch.randn(1, 32, 64), 5 + torch.randn(1, 32, 64)])
@@ -185,7 +185,7 @@ def test_coins_are_fair_normals_normal_and_a_seed_gives_both_again():
 
 
 def test_a_coin_drops_a_value_or_doubles_it():
-    """By a block that puts out ones: dropout of .5, whose mean is the input's."""
+    """With a block that outputs ones: dropout of .5, whose mean is the input's."""
     G, image = UNet(ngf=4, levels=4), torch.randn(1, 1, 32, 64)
     G.up[0] = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(32, 16, 1))  # as wide as what it stands for
     nn.init.zeros_(G.up[0][1].weight), nn.init.ones_(G.up[0][1].bias)

@@ -92,7 +92,7 @@ def test_a_huge_file_is_refused_in_words_and_leaves_drawing_memory_and_server_as
 def test_a_strip_of_20000_px_is_scaled_and_says_so(visit):
     here = visit()
     here.upload(payload("strip.png", png(20_000, 100, dark=(5000, 25, 15_000, 75))))
-    here.page.locator(".toast-body", has_text="resized from 100 x 20000 px, its shape not kept").wait_for()
+    here.page.locator(".toast-body", has_text="resized from 100 x 20000 px, aspect ratio not kept").wait_for()
     expected = np.zeros((H, W), np.uint8)
     expected[H // 4:3 * H // 4, W // 4:3 * W // 4] = 1
     assert np.mean(here.drawn("strip") != expected) < 0.02  # the shorter side is stretched
@@ -127,7 +127,7 @@ def test_a_labelme_file_of_another_size_is_scaled_and_its_image_does_not_matter(
     for number, data in enumerate((None, image)):
         here.answered(lambda: here.press("Clear"))
         here.upload(labelme(box, height=2 * W, width=2 * H, data=data))
-        said = f"resized from {2 * W} x {2 * H} px, its shape not kept: 4.00 times wider"
+        said = f"resized from {2 * W} x {2 * H} px, aspect ratio not kept: 4.00 times wider"
         here.page.locator(".toast-body", has_text=said).first.wait_for()
         drawn = here.drawn(f"scaled-{number}")
         assert drawn[:H // 2, :W // 2].all() and drawn.sum() == H * W // 4

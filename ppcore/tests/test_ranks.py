@@ -152,7 +152,7 @@ def test_a_process_ends_with_its_owner():
 
 
 def alive(pid: int) -> bool:
-    """Whether there is such a process, other than one that has ended and was not asked about."""
+    """Whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:

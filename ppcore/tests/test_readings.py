@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ppcore.study.runs import REPOSITORY
+from ppcore.workflow.settings import Settings
 
 TABLE = REPOSITORY / "notebooks" / "README.md"
 CITED = re.compile(r"\bR\d+\b")  # no file has another word of this form
@@ -45,6 +46,14 @@ def test_every_reading_that_a_file_cites_has_a_row(path):
 def test_every_row_is_cited_by_code_or_a_notebook():
     cited = {name for path in (*CODE, *NOTEBOOKS) for name in CITED.findall(source(path))}
     assert set(rows()) <= cited
+
+
+def test_the_parameters_of_a_reading_exist():
+    cells = [re.split(r" *\| *", line)[4] for line in TABLE.read_text(encoding="utf-8").splitlines() if ROW.match(line)]
+    named = {re.split("=", name)[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+    assert len(named) > 40
+    assert not {name for name in named if name not in Settings.model_fields and not name.endswith("_")}
+    assert all(any(field.startswith(name) for field in Settings.model_fields) for name in named if name.endswith("_"))
 
 
 def test_what_counts_as_a_citation():

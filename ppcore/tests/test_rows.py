@@ -91,10 +91,12 @@ def test_table_2_shows_the_spread_over_training_seeds():
     rows = pd.DataFrame([{"metric": metric, "value": value, "low": low, "high": "0.9", "n": 3, "method": "pix2pix",
                           "protocol": "A", "seed": seed} for metric, seed, value, low in (
         ("ks", 1, "0.1", "0.05"), ("ks", 2, "0.3", "0.2"), ("ks", 3, "0.2", "0.1"), ("coverage", 1, "0.5", "0.4"),
+        ("kid", 1, "0.9", "0.9"),
         ("fid", 1, "no weights", ""), ("fid", 2, "no weights", ""))])
     shown = table_2(rows).set_index("method").loc["PriorPath (pix2pix)"]
     assert shown["KS"] == "0.2 [0.1, 0.3]"  # mean, least and largest over the seeds
     assert shown["coverage"] == "0.5 [0.4, 0.9]"  # one seed: its interval over subjects
+    assert shown["KID"] == "0.9"  # no interval that has no width
     assert shown["FID"] == "no weights" and shown["density"] == ""
 
 

@@ -110,6 +110,14 @@ def test_kept_outputs_hold_the_end_of_a_progress_bar_and_no_trace_of_papermill(s
     assert kept.cells[1].outputs[0].text == "49" and "papermill" not in (tmp_path / "01_x.ipynb").read_text()
 
 
+def test_of_bars_with_one_name_the_last_is_kept_and_of_each_its_last_state():
+    text = ("cutting:  50%|█    | 1/2 [00:01]\rcutting: 100%|██| 2/2 [00:02]\nwords: 3 of them\ncutting: 100%|██| 9/9 [00:03]\n"
+            "morphometry: 7mask [00:01, 7mask/s]\nmorphometry: 9mask [00:02, 9mask/s]\n100%|██| 4/4 [00:00]\n100%|██| 5/5 [00:00]\n")
+    assert notebooks._last_of_each_bar(text).split("\n") == [
+        "words: 3 of them", "cutting: 100%|██| 9/9 [00:03]", "morphometry: 9mask [00:02, 9mask/s]", "100%|██| 4/4 [00:00]",
+        "100%|██| 5/5 [00:00]", ""]
+
+
 def test_a_fingerprint_follows_code_and_not_outputs_or_times(tmp_path, monkeypatch):
     path = tmp_path / "01_x.ipynb"
     write_notebook(path, "a = 1", "from ppcore.slides.cut import cut_patches")
@@ -124,6 +132,7 @@ def test_a_fingerprint_follows_code_and_not_outputs_or_times(tmp_path, monkeypat
     assert notebooks.code_fingerprint(path) == before
     write_notebook(path, "a = 1", "from ppcore.slides.cut import cut_patches  # a comment")
     assert notebooks.code_fingerprint(path) == before
+    assert "ppcore/networks/unet.py" in notebooks.code_fingerprint(path, ["ppcore.methods.pix2pix"])
     write_notebook(path, "a = 2", "from ppcore.slides.cut import cut_patches")
     assert notebooks.code_fingerprint(path) != before
 

@@ -111,7 +111,7 @@ def test_lengths_go_with_the_size_of_the_patch(masks):
 
 
 def still(monkeypatch, **amounts) -> None:
-    """Switch off all that varies but `amounts`."""
+    """Switch off all variation except `amounts`."""
     for name, value in ({"TURN": 0, "ZOOM": (1, 1), "THICKEN": 0, "ELASTIC": 0, "WINDOW": 1} | amounts).items():
         monkeypatch.setattr(simulate, name, value)
 
@@ -242,7 +242,7 @@ def test_a_set_is_whole_or_not_there_and_drawings_are_not_written_over(sketch, t
     with pytest.raises(StudyError, match="holds files but no set of sketches"):
         sketch_set(mine, 1, 7, tmp_path / "drawings")
     assert (tmp_path / "drawings" / "bob_1.png").read_bytes() == b"mine"
-    with pytest.raises(StudyError, match="sketches of one name: bob"):
+    with pytest.raises(StudyError, match="sketches of the same name: bob"):
         sketch_set(mine * 2, 1, 7, tmp_path / "other")
     with pytest.raises(StudyError, match="no sketches: draw some"):
         sketch_set([], 1, 7, tmp_path / "other")

@@ -25,7 +25,7 @@ GRAY = np.where(TISSUE, np.uint8(20), np.uint8(240))
 
 
 def rgba(tone: int, ground: int) -> Image.Image:
-    """Tissue painted in one tone on a transparent ground that hides another."""
+    """Tissue painted in one tone on a transparent background that hides another."""
     return Image.fromarray(np.dstack([np.where(TISSUE, tone, ground).astype(np.uint8)] * 3 + [TISSUE * np.uint8(255)]))
 
 
@@ -141,7 +141,7 @@ def test_labelme_of_another_size_is_scaled_and_says_so(tmp_path):
     path = labelme(tmp_path / "a.json", [{"points": [[0, 0], [500, 0], [500, 1000], [0, 1000]]}], 1000, 1000)
     mask, remark = read_labelme(path, *SHAPE)
     assert mask[:, :100].all() and not mask[:, 100:].any()
-    assert "resized from 1000 x 1000 px, its shape not kept: 1.67 times wider" in remark
+    assert "resized from 1000 x 1000 px, aspect ratio not kept: 1.67 times wider" in remark
 
 
 def test_a_labelme_bitmap_lies_in_its_box(tmp_path):
@@ -178,15 +178,15 @@ def test_what_is_written_for_labelme_comes_back_pixel_by_pixel(tmp_path):
 LINE = [[1, 1], [9, 9]]
 BAD = {
     "an empty file": ("a.png", b"", "a.png cannot be read"), "a text": ("a.jpg", b"no picture", "cannot be read"),
-    "no JSON": ("a.json", b"{", "a.json is no JSON"), "bytes": ("a.json", b"\x89PNG", "is no JSON"),
-    "a list": ("a.json", b"[1]", "no Labelme file"), "other JSON": ("a.json", b'{"shapes": 3}', "no list of shapes"),
+    "no JSON": ("a.json", b"{", "a.json is not JSON"), "bytes": ("a.json", b"\x89PNG", "is not JSON"),
+    "a list": ("a.json", b"[1]", "not a Labelme file"), "other JSON": ("a.json", b'{"shapes": 3}', "no list of shapes"),
     "a deep JSON": ("a.json", b"[" * 10**6, "nested too deeply"),
     "a long JSON": ("a.json", b" " * (LARGEST_BYTES + 1), "MiB; wanted at most"),
 }
 BAD_SHAPES = {
     "a line": ({"shape_type": "line", "points": LINE}, "shape 2 of 2 is a 'line', which encloses nothing: wanted pol"),
     "no type": ({"shape_type": ["polygon"]}, "encloses nothing"), "two points": ({"points": LINE}, "3 or more pairs"),
-    "no points": ({"points": None}, "no points of a polygon"), "text": ({"points": [["a", "b"]] * 3}, "no points"),
+    "no points": ({"points": None}, "no points for a polygon"), "text": ({"points": [["a", "b"]] * 3}, "no points"),
     "not a number": ({"points": [[1, 1], [9, 9], [math.nan, 4]]}, "far outside its image of 120 x 200 px"),
     "far away": ({"points": [[1, 1], [9, 9], [1e9, 4]]}, "far outside"),
     "no label": ({"label": None}, "the label None"),
@@ -266,9 +266,9 @@ def test_a_folder_gives_what_is_good_and_names_what_is_not(tmp_path):
     assert all(iou(mask, TISSUE) > 0.98 for _, mask, _ in sketches)
     (tmp_path / "d.png").write_text("broken")
     Image.fromarray(GRAY).save(tmp_path / "b.jpg")
-    with pytest.warns(StudyWarning, match="(?s)2 of the 6 drawings.*b.png has the name of another.*d.png cannot be"):
+    with pytest.warns(StudyWarning, match="(?s)2 of the 6 drawings.*b.png has the same name as.*d.png cannot be"):
         assert len(load_sketches(tmp_path, *SHAPE)) == 3
-    with pytest.raises(StudyError, match="no folder"):
+    with pytest.raises(StudyError, match="not a folder"):
         load_sketches(tmp_path / "none", *SHAPE)
 
 

@@ -103,7 +103,7 @@ def bad_files(folder) -> dict[str, str]:
     return {"alpha.png": "alpha channel", "gray.png": "gray image", "cmyk.jpg": "CMYK", "deep.png": "16-bit",
             "deep_rgb.tif": "16-bit",
             "deep_rgb.png": "16-bit", "small.png": "256 x 63 px is smaller than one patch",
-            "cut.jpg": "cannot be read", "cut.svs": "damaged|cannot open", "text.svs": "no slide"}
+            "cut.jpg": "cannot be read", "cut.svs": "damaged|cannot open", "text.svs": "not a slide"}
 
 
 def test_every_bad_file_is_skipped_listed_and_explained_and_the_good_one_is_cut(tmp_path):

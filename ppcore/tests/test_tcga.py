@@ -1,4 +1,4 @@
-"""Do the slides of a manifest come whole, once, and from a server that misbehaves?"""
+"""Are the slides of a manifest downloaded whole and once, even from a server that misbehaves?"""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ CONTENT = {f"id-{i}": np.random.default_rng(i).bytes(SIZE + i) for i in range(3)
 
 
 class Gdc(BaseHTTPRequestHandler):
-    """Answers as the GDC's documentation says, and misbehaves as `server.faults` says: file -> list, one a request."""
+    """Answers as the GDC's documentation says, misbehaves as `server.faults` says: file -> list, one per request."""
 
     protocol_version = "HTTP/1.1"
 
@@ -152,7 +152,7 @@ def test_a_stored_manifest_is_not_asked_for_again_and_is_checked(gdc, tmp_path, 
     pd.testing.assert_frame_equal(load_manifest(path, "PRAD", gdc.url), first)
     for changed, message in ((first.assign(participant="same"), "same has several slides"),
                              (first.drop(columns="md5sum"), "wanted .*file_id, file_name, md5sum"),
-                             (first.assign(file_name="../a.svs"), "'../a.svs': wanted the plain name"),
+                             (first.assign(file_name="../a.svs"), "'../a.svs': wanted a plain file name"),
                              (first.head(0), "found 0 lines")):
         changed.to_csv(path, index=False)
         with pytest.raises(StudyError, match=message):
@@ -214,14 +214,14 @@ def test_what_came_is_kept_for_the_next_run_and_is_no_slide(gdc, tmp_path):
 
 def test_a_wrong_md5_twice_ends_in_an_error_and_leaves_no_file(gdc, tmp_path):
     gdc.faults["id-0"] = ["damaged", "damaged"]
-    with pytest.raises(StudyError, match="TCGA-0.svs has not the MD5 of its manifest"):
+    with pytest.raises(StudyError, match="TCGA-0.svs does not have the MD5 of its manifest"):
         download(manifest_of(gdc), tmp_path, gdc.url)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_is_found_before_the_first_byte(gdc, tmp_path, monkeypatch):
     monkeypatch.setattr(tcga.shutil, "disk_usage", lambda folder: SimpleNamespace(free=SIZE))
-    with pytest.raises(StudyError, match="3 slides to load need 0.0 GB, 0.0 GB are free.*manifest"):
+    with pytest.raises(StudyError, match="3 slides to download need 0.0 GB, 0.0 GB are free.*manifest"):
         download(manifest_of(gdc), tmp_path, gdc.url)
     assert not gdc.sent
 

@@ -105,7 +105,7 @@ def unbroken(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def waiting_process():
-    """A process that imports torch beside the other tests and trains into the folder it is told."""
+    """A process that imports torch during the other tests and trains into the folder it is given."""
     code = ("import torch; torch.set_num_threads(1); from ppcore.tests.test_training import Pairs, run; "
             "Pairs.pause[0] = 0.03; run(input())")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(ppcore.__file__).parents[1], text=True,
@@ -211,7 +211,7 @@ def test_weights_of_another_architecture_are_refused_by_tensor_found_and_wanted(
         load_checkpoint(last, deeper)
     for name in ("model.json", "generator.safetensors"):
         (tmp_path / name).write_bytes((unbroken / name).read_bytes().replace(b'"ngf": 4', b'"ngf": 8'))
-    with pytest.raises(ValueError, match=f"generator.safetensors is of another architecture: {message}"):
+    with pytest.raises(ValueError, match=f"generator.safetensors has another architecture: {message}"):
         load_model(Pix2Pix, tmp_path)
 
 
@@ -399,7 +399,7 @@ def test_a_run_of_other_code_is_moved_aside_said_in_a_line_and_can_still_be_load
     run(folder)
     said = capsys.readouterr().out.splitlines()
     aside, = (path for path in tmp_path.iterdir() if path != folder)
-    assert said == [f"pix2pix: other settings, data, code or precision than what is trained there: kept as {aside.name}, "
+    assert said == [f"pix2pix: settings, data, code or precision changed: the old run is kept as {aside.name}, "
                     "training begins anew"]
     assert aside.name.startswith("pix2pix.before-") and results(aside) == old
     assert (folder / "model.json").read_bytes() != card
@@ -465,7 +465,7 @@ def test_looking_and_loading_processes_change_nothing(unbroken, tmp_path):
 
 
 def test_checkpoint_keeps_the_moments_in_the_layout_of_the_weights(tmp_path):
-    """In the layout of a GPU run: fused Adam misreads moments that lie otherwise than their weights."""
+    """In the layout of a GPU run: fused Adam misreads moments whose layout differs from their weights'."""
     batch = {name: tensor[None] for name, tensor in Pairs()[1].items()}
     methods = [Pix2Pix(SMALL, seed=seed) for seed in (1, 2)]
     for method in methods:
@@ -525,7 +525,7 @@ def test_arguments_out_of_range_are_refused(tmp_path, change, message):
 
 
 def test_killed_and_resumed_is_unbroken(unbroken, tmp_path, waiting_process):
-    """Last, since the process needs its seconds to import torch."""
+    """Last, since the process takes seconds to import torch."""
     waiting_process.stdin.write(f"{tmp_path}\n")
     waiting_process.stdin.flush()
     while not (tmp_path / "checkpoints" / "step-00000004").exists() and waiting_process.poll() is None:

@@ -1,4 +1,4 @@
-"""Is a set that a cluster cuts the one that threads cut, also when a worker dies? Real processes, as a user starts them."""
+"""Does a cluster cut the same set as threads, even when a worker dies? Real processes, as a user starts them."""
 
 import os
 import shutil
@@ -89,11 +89,11 @@ def test_a_cluster_that_cannot_work_is_told_before_anything_is_cut(tmp_path, mon
         module.write("\nOTHER = 1\n")
     with cluster(tmp_path, count=1, path=str(foreign)) as (address, _):
         monkeypatch.setenv(DASK, address)
-        with pytest.raises(StudyError, match="worker tcp.* has another ppcore/masks/make.py than this process"):
+        with pytest.raises(StudyError, match="worker tcp.* has a different version of ppcore/masks/make.py"):
             cut_patches(sources, tmp_path / "out", **GRID)
     with cluster(tmp_path, count=1) as (address, _):
         monkeypatch.setenv(DASK, address)
-        with pytest.raises(StudyError, match="worker tcp.* sees no folder .*nowhere: slides and data"):
+        with pytest.raises(StudyError, match="worker tcp.* does not see the folder .*nowhere: put slides and data"):
             with workers(1, tmp_path / "nowhere"):
                 pass
     with cluster(tmp_path, count=0) as (address, _):

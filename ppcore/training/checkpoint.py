@@ -1,6 +1,6 @@
-"""How does a run survive an interruption? By checkpoints, written whole or not at all, and checked when read.
+"""How does a run survive an interruption? By checkpoints, written atomically and checked when read.
 
-A checkpoint is a folder, `step-00000200`, of four files: `tensors.safetensors` (all networks and optimisers),
+A checkpoint is a folder, `step-00000200`, with four files: `tensors.safetensors` (all networks and optimisers),
 `log.csv` (the log up to that step), `state.json` (`State`) and `SHA256SUMS`.
 """
 
@@ -24,10 +24,10 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class State:
-    """What a run is made of besides tensors and log.
+    """The state of a run besides tensors and log.
 
-    step: whole steps done. fingerprint: of all that the result depends on. losses: of each step since the
-    last row of the log.
+    step: steps done. fingerprint: of everything that the result depends on. losses: of each step since the last
+    row of the log.
     """
 
     step: int
@@ -38,8 +38,8 @@ class State:
 def save_checkpoint(folder: Path, method: Method, state: State, log: bytes) -> Path:
     """Write a checkpoint into `folder` and remove all but the newest two; return its path.
 
-    It is written under a hidden name, brought to the disk (fsync) and then renamed: a process killed at any
-    moment, or a full disk, leaves the older checkpoints as they were. The error of a failed write is raised.
+    It is written under a hidden name, flushed to disk (fsync) and then renamed: a process killed at any moment, or
+    a full disk, leaves the older checkpoints unchanged. The error of a failed write is raised.
     """
     final = folder / f"step-{state.step:08d}"
     partial = folder / f".{final.name}"
@@ -53,7 +53,7 @@ def save_checkpoint(folder: Path, method: Method, state: State, log: bytes) -> P
         (partial / "SHA256SUMS").write_text(_sums(partial))
         for path in (*partial.iterdir(), partial):
             _to_disk(path)
-        if final.exists():  # it was damaged, or the run would not be here again
+        if final.exists():  # it was damaged, else this step would not run again
             shutil.rmtree(final)
         partial.rename(final)
         _to_disk(folder)
@@ -67,7 +67,7 @@ def save_checkpoint(folder: Path, method: Method, state: State, log: bytes) -> P
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint of `folder`, or None; warn of every damaged one passed over."""
+    """Return the newest intact checkpoint of `folder`, or None; warn about every damaged one skipped."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             if (path / "SHA256SUMS").read_text() == _sums(path):
@@ -75,19 +75,19 @@ def newest_checkpoint(folder: Path) -> Path | None:
             fault = "its content is not what was written"
         except (OSError, UnicodeDecodeError) as error:
             fault = str(error)
-        warn(f"checkpoint {path} is damaged ({fault}): it is passed over for the one before it")
+        warn(f"checkpoint {path} is damaged ({fault}): it is skipped for the one before it")
     return None
 
 
 def read_state(checkpoint: Path) -> State:
-    """Read step, fingerprint and open losses of a whole checkpoint."""
+    """Read step, fingerprint and unlogged losses of an intact checkpoint."""
     return State(**json.loads((checkpoint / "state.json").read_text()))
 
 
 def load_checkpoint(checkpoint: Path, method: Method) -> None:
-    """Give networks and optimisers of `method` the content of a whole checkpoint.
+    """Load an intact checkpoint into the networks and optimisers of `method`.
 
-    Raises `ValueError`, which names the first tensor in question, when it is of another architecture.
+    Raises `ValueError`, naming the first tensor that does not fit, if the architecture differs.
     """
     tensors = load_file(checkpoint / "tensors.safetensors")
     load_networks(checkpoint, method.networks, _under("networks/", tensors))
@@ -96,29 +96,29 @@ def load_checkpoint(checkpoint: Path, method: Method) -> None:
         moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for key, value in _under(f"optimizers/{name}/", tensors).items():
             index, moment = key.split("/")
-            if value.ndim:  # fused Adam walks parameter and moments in step: lay them out alike in memory
+            if value.ndim:  # fused Adam needs the same memory layout for parameter and moments
                 value = torch.empty_like(parameters[int(index)]).copy_(value)
             moments[int(index)][moment] = value
         optimizer.load_state_dict(optimizer.state_dict() | {"state": dict(moments)})
 
 
 def load_networks(source: Path, networks: dict[str, torch.nn.Module], tensors: dict[str, Tensor]) -> None:
-    """Give `networks` the tensors `name/key` that `source` holds.
+    """Load the tensors `name/key` of `source` into `networks`.
 
-    Raises `ValueError` unless they are all there, no others, and of the wanted shapes; nothing is changed then.
+    Raises `ValueError`, before anything is changed, unless names and shapes match exactly.
     """
     wanted = network_tensors(networks)
     for key in sorted(wanted.keys() | tensors.keys()):
         found, want = (f"of shape {tuple(some[key].shape)}" if key in some else "none" for some in (tensors, wanted))
         if found != want and not (key.endswith("_extra_state") and "none" not in (found, want)):
-            raise ValueError(f"{source} is of another architecture: tensor {key}, found {found}, wanted {want}; "
-                             "take the settings that it was trained with, or train anew")
+            raise ValueError(f"{source} has another architecture: tensor {key}, found {found}, wanted {want}; "
+                             "use the settings it was trained with, or train anew")
     for name, network in networks.items():
         network.load_state_dict(_under(f"{name}/", tensors))
 
 
 def network_tensors(networks: dict[str, torch.nn.Module]) -> dict[str, Tensor]:
-    """Weights of `networks` as `name/key`, contiguous and on the CPU, as safetensors wants them."""
+    """Weights of `networks` as `name/key`, contiguous and on the CPU, as safetensors needs them."""
     return {f"{name}/{key}": value.cpu().contiguous()
             for name, network in networks.items() for key, value in network.state_dict().items()}
 
@@ -137,7 +137,7 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _sums(folder: Path) -> str:
-    """SHA-256 of the files in the form of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks them, too."""
+    """SHA-256 of the files in the format of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks them too."""
     lines = []
     for name in ("tensors.safetensors", "log.csv", "state.json"):
         with open(folder / name, "rb") as file:

@@ -1,7 +1,6 @@
 """What is the mean of a generator's weights over its last steps? Often a better generator than the last one.
 
-Exponential moving average, as StyleGAN (Karras et al. 2019) takes it; a parameter here, and off by default, since the
-paper has none.
+Exponential moving average, as in StyleGAN (Karras et al. 2019). Off by default, since the paper has none.
 """
 
 import copy
@@ -14,10 +13,10 @@ from ppcore.training.method import Method
 
 
 class Average:
-    """Means of the generators' weights, held among the method's networks, so that they are in the checkpoint."""
+    """Means of the generators' weights, held among the method's networks, so that checkpoints include them."""
 
     def __init__(self, method: Method, decay: float) -> None:
-        """decay: share of the mean that a step leaves, in [0, 1); 0: no mean is taken."""
+        """decay: share of the mean kept at each step, in [0, 1); 0: no mean is taken."""
         self.method, self.decay = method, decay
         self.names = {name: f"{name} average" for name in method.generators} if decay else {}
         for name, average in self.names.items():
@@ -25,13 +24,13 @@ class Average:
 
     @torch.no_grad()
     def start(self) -> None:
-        """Begin with the weights of now."""
+        """Start from the current weights."""
         for name, average in self.names.items():
             self.method.networks[average].load_state_dict(self.method.networks[name].state_dict())
 
     @torch.no_grad()
     def update(self) -> None:
-        """Let the weights of now in; what is counted and not learnt (running statistics) is taken as it is."""
+        """Update the means with the current weights; buffers (running statistics) are copied."""
         for name, average in self.names.items():
             now, mean = self.method.networks[name], self.method.networks[average]
             torch._foreach_lerp_(list(mean.parameters()), list(now.parameters()), 1 - self.decay)
@@ -40,7 +39,7 @@ class Average:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Let the method generate with the means."""
+        """Generate with the means inside the block."""
         self._swap()
         try:
             yield
@@ -53,7 +52,7 @@ class Average:
             networks[name], networks[average] = networks[average], networks[name]
 
     def leave(self, take: bool) -> None:
-        """Take the means out of the method's networks; if `take`, in the place of the generators."""
+        """Remove the means from the method's networks; if `take`, they replace the generators."""
         for name, average in self.names.items():
             mean = self.method.networks.pop(average)
             if take:
@@ -62,7 +61,7 @@ class Average:
 
 @contextmanager
 def averaged(method: Method, decay: float) -> Iterator[Average]:
-    """Hold the running mean of the generators beside them; leave it in their place, after an interruption not."""
+    """Keep the running means of the generators; at the end, unless interrupted, they replace the generators."""
     average, whole = Average(method, decay), False
     try:
         yield average

@@ -1,4 +1,4 @@
-"""What does a run write down of its losses? log.csv: a row every so many steps, with the means since the row before."""
+"""How does a run log its losses? log.csv: a row every `log_steps` steps, with the means since the last row."""
 
 import math
 from pathlib import Path
@@ -15,10 +15,10 @@ class Log:
 
     def __init__(self, path: Path, losses: list[dict[str, float]]) -> None:
         self.path, self.losses = path, losses
-        self.unread: list[dict[str, Tensor]] = []  # on the device: to read one makes the CPU wait for the GPU
+        self.unread: list[dict[str, Tensor]] = []  # on the device: reading one makes the CPU wait for the GPU
 
     def add(self, losses: dict[str, Tensor]) -> None:
-        """Take the losses of a step, without waiting for them."""
+        """Add the losses of a step without waiting for them."""
         self.unread.append({name: loss.detach() for name, loss in losses.items()})
 
     def read(self, step: int, checkpoint: Path | None) -> None:

@@ -1,10 +1,10 @@
-"""How is a training run carried from its first step to its last, through every interruption?
+"""How does a training run get from its first step to its last, across interruptions?
 
-A run is decided by method, settings, data, options and seed alone. Every random draw of a step comes from
-(seed, step), every draw of an item from (seed, epoch, item). So there are no random states to keep, looking at
-samples changes nothing, and a run that was killed and started again takes the steps of an unbroken one; on a CPU,
-with as many threads, to the last bit. With several processes (`ppcore.training.launch`) each takes its share of
-every batch, and the gradients are those of the whole batch.
+A run is determined by method, settings, data, options and seed. Every random draw of a step comes from
+(seed, step), every draw of an item from (seed, epoch, item). So no random state is stored, drawing samples changes
+nothing, and a killed run that is started again takes the same steps as an unbroken one: on a CPU with the same
+number of threads, bit for bit. With several processes (`ppcore.training.launch`) each takes its share of every
+batch, and the gradients are those of the whole batch.
 """
 
 import math
@@ -34,38 +34,38 @@ from ppcore.training.resume import begin, card_of
 
 
 def train(method: Method, dataset: Dataset, folder: str | Path, **how: Any) -> pd.DataFrame:
-    """Train `method` on `dataset`, or go on where an earlier call was stopped; return the log.
+    """Train `method` on `dataset`, or continue where an earlier call stopped; return the log.
 
-    dataset: map-style, items are dicts of tensors. An item may draw at random from torch's global generator.
-    how: as `ppcore.training.options.Options` has it; epochs, decay_epochs, seed and data_fingerprint have to be given.
+    dataset: map-style, items are dicts of tensors. An item may draw from torch's global generator.
+    how: the fields of `ppcore.training.options.Options`; epochs, decay_epochs, seed and data_fingerprint are required.
 
-    `folder` receives `checkpoints/`, `log.csv` (step, epoch, learning_rate and the mean of each loss since the row
-    before) and, at the end, `generator.safetensors` and `model.json`. A finished run is not repeated: the method gets
-    its weights. When the data, a setting, an option or code that decides the result differs from what is in `folder`, or
-    the precision is another, that is moved aside (`ppcore.training.resume`) and training begins anew.
+    `folder` receives `checkpoints/`, `log.csv` (step, epoch, learning_rate and the mean of each loss since the last
+    row) and, at the end, `generator.safetensors` and `model.json`. A finished run is not repeated: the method gets
+    its weights. If data, settings, options, precision or the code that decides the result differ from those in
+    `folder`, the old run is moved aside (`ppcore.training.resume`) and training begins anew.
 
-    Raises `ValueError` for options out of range, `FloatingPointError` when a loss is not finite, and
-    `KeyboardInterrupt` after Ctrl-C, once the step under way is done and kept (a second Ctrl-C acts at once).
+    Raises `ValueError` for options out of range, `FloatingPointError` if a loss is not finite, and
+    `KeyboardInterrupt` after Ctrl-C, once the current step is done and saved (a second Ctrl-C acts at once).
     """
     options, folder = Options(**how), Path(folder)
     if not len(dataset):
-        raise ValueError("the data set has no item, wanted 1 or more: look at the step that made it")
+        raise ValueError("the data set has no items, wanted 1 or more: check the step that made it")
     schedule = Schedule(len(dataset) - len(dataset) % options.processes, options.batch_size, options.epochs,
                         options.decay_epochs)
     card = card_of(method, dataset, options, schedule, loop=DECIDES)
     run = {"method": method, "dataset": dataset, "folder": folder, "how": options, "schedule": schedule, "card": card}
     if options.processes > 1 and not launched():
-        launch(carry, run, options.processes)  # what follows finds a finished run and reads its weights
+        launch(carry, run, options.processes)  # below, the finished run is found and its weights are read
     return carry(**run)
 
 
 def carry(method: Method, dataset: Dataset, folder: Path, how: Options, schedule: Schedule, card: dict) -> pd.DataFrame:
-    """What each process does of a run, from its last checkpoint to its end. card: as `card_of` returns it."""
-    own = PartialState(cpu=how.device == "cpu").device  # under torchrun the processes meet here, each with a GPU of its own
+    """What each process runs, from the last checkpoint to the end. card: as `card_of` returns it."""
+    own = PartialState(cpu=how.device == "cpu").device  # under torchrun processes meet here, each with its GPU
     place = own if how.device == "cuda" else torch.device("cpu")
     rank, ranks = rank_and_ranks()
     if launched() and ranks != how.processes:
-        raise ValueError(f"torchrun started {ranks} processes, processes={how.processes}: give it as many")
+        raise ValueError(f"torchrun started {ranks} processes, processes={how.processes}: make them equal")
 
     with (averaged(method, how.ema) as average, prepared(method, place, precision_on(how.device, how.precision)),
           torch.random.fork_rng([place] if how.device == "cuda" else []), late_interrupt() as interrupt):
@@ -73,14 +73,14 @@ def carry(method: Method, dataset: Dataset, folder: Path, how: Options, schedule
             checkpoint, state = begin(method, folder, card["fingerprint"], how.seed, average, alone=rank == 0)
         step, log = state.step, Log(folder / "log.csv", state.losses)
         finished = step == schedule.total and (folder / "model.json").exists()
-        with _bar(step, schedule) as bar:
+        with _bar(folder.name, step, schedule) as bar:
             for batch in _batches(dataset, how, schedule, step):
                 rate, losses = take_step(method, average, batch, place, schedule.learning_rate_factor(step), how.seed, step)
                 step += 1
                 log.add(losses)
                 bar.update(len(next(iter(batch.values()))) * ranks)
                 row = step % how.log_steps == 0 or step == schedule.total
-                # With several processes at a row only: they have to agree, and to ask one another takes time.
+                # Several processes stop only at a row: they have to agree, and asking one another takes time.
                 stop = interrupt.is_set() if ranks == 1 else row and any_of(interrupt.is_set(), place)
                 keep = step % how.checkpoint_steps == 0 or step == schedule.total or stop
                 if row or keep:
@@ -91,7 +91,7 @@ def carry(method: Method, dataset: Dataset, folder: Path, how: Options, schedule
                 if how.sample is not None and step % how.sample_steps == 0 and rank == 0:
                     with average.shown():
                         how.sample(method, step)
-                if keep and rank == 0:  # last, so that a run killed before it makes row and sample again, the same ones
+                if keep and rank == 0:  # last: a run killed before it makes the same row and sample again
                     state = State(step, card["fingerprint"], log.losses)
                     checkpoint = save_checkpoint(folder / "checkpoints", method, state, log.path.read_bytes())
                 if stop:
@@ -106,7 +106,7 @@ def carry(method: Method, dataset: Dataset, folder: Path, how: Options, schedule
 
 def take_step(method: Method, average: Average, batch: dict[str, Tensor], place: torch.device, factor: float, seed: int,
               step: int) -> tuple[float, dict[str, Tensor]]:
-    """The step that follows `step` whole ones, at `factor` of the full learning rates; each process has its own noise.
+    """The step after the first `step`, at `factor` times the full learning rates; each process has its own noise.
 
     Returns the learning rate of the first optimiser and the losses.
     """
@@ -121,18 +121,19 @@ def take_step(method: Method, average: Average, batch: dict[str, Tensor], place:
 
 
 def _batches(dataset: Dataset, how: Options, schedule: Schedule, step: int) -> DataLoader:
-    """This process's share of the batches that follow `step` whole steps."""
+    """This process's share of the batches after the first `step`."""
     rank, ranks = rank_and_ranks()
     order = data_order(schedule.items, schedule.batch_size, how.seed, step, schedule.total, len(dataset), rank, ranks)
     return DataLoader(SeededItems(dataset, how.seed), batch_sampler=order, num_workers=how.workers,
                       worker_init_fn=ignore_interrupt, pin_memory=how.device == "cuda")
 
 
-def _bar(step: int, schedule: Schedule) -> tqdm:
-    """The progress bar, of images, at the place that `step` steps have reached."""
+def _bar(name: str, step: int, schedule: Schedule) -> tqdm:
+    """The progress bar, in images, after `step` steps; none for a finished run."""
     epoch, index = divmod(step, schedule.steps_per_epoch)
-    return tqdm(initial=epoch * schedule.items + index * schedule.batch_size, unit="image", mininterval=1.0,
-                total=(schedule.epochs + schedule.decay_epochs) * schedule.items, disable=rank_and_ranks()[0] > 0)
+    return tqdm(desc=name, initial=epoch * schedule.items + index * schedule.batch_size, unit="image", mininterval=1.0,
+                total=(schedule.epochs + schedule.decay_epochs) * schedule.items,
+                disable=rank_and_ranks()[0] > 0 or step == schedule.total)
 
 
-DECIDES = (take_step, data_order, SeededItems, Schedule, Average, prepared)  # of the loop, what numbers hang on
+DECIDES = (take_step, data_order, SeededItems, Schedule, Average, prepared)  # parts of the loop that affect the result

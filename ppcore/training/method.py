@@ -1,4 +1,4 @@
-"""What does the training loop ask of a method, and how does a method take a step of its optimisers?"""
+"""What does the training loop need from a method, and how does a method step its optimisers?"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -12,14 +12,14 @@ from ppcore.training.ranks import mean_of, rank_and_ranks
 class Method(Protocol):
     """A method is its settings, its networks, their optimisers, and a step.
 
-    Whatever else it has to remember (a pool of images, a counter) it keeps as buffers of a module among
-    `networks`; then it is in the checkpoint.
+    Any other state (a pool of images, a counter) is kept as buffers of a module among `networks`, so that
+    checkpoints include it.
     """
 
     Settings: type  # a frozen dataclass
     settings: Any  # one of these
     networks: dict[str, nn.Module]
-    generators: tuple[str, ...]  # names of the networks that are wanted after training
+    generators: tuple[str, ...]  # names of the networks needed after training
     optimizers: dict[str, torch.optim.Optimizer]  # each made with its full learning rate
 
     def initialise(self, seed: int) -> None:
@@ -31,29 +31,29 @@ class Method(Protocol):
     def generate(self, condition: Tensor | None, seeds: Sequence[Any]) -> Tensor:
         """Make one image (B, C, H, W) in [-1, 1] for each condition (None: from noise alone) and seed.
 
-        In the place of a seed may stand the noise itself (`ppcore.methods.sampling.generate`).
+        A seed may be replaced by the noise itself (`ppcore.methods.sampling.generate`).
         """
 
 
 def adam(networks: Iterable[nn.Module], learning_rate: float) -> torch.optim.Adam:
     """Adam with betas (.5, .999) for all weights of `networks` (section 2.8; reading R19).
 
-    Fused: one kernel for all weights, where the usual form walks through them a dozen times.
+    Fused: one kernel for all weights, instead of a dozen passes over them.
     """
     weights = [weight for network in networks for weight in network.parameters()]
     return torch.optim.Adam(weights, learning_rate, betas=(0.5, 0.999), fused=True)
 
 
 def freeze(*networks: nn.Module, frozen: bool = True) -> None:
-    """Let gradients pass through `networks` and not be computed for their weights, or let them be again."""
+    """Let gradients pass through `networks` without computing them for their weights, or undo that."""
     for network in networks:
         network.requires_grad_(not frozen)
 
 
 def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down the gradient of `loss`; with several processes, of its mean over them.
+    """One step down the gradient of `loss`, or of its mean over several processes.
 
-    Each process sees an equal share of the batch, so that this is the gradient of the whole batch.
+    Each process sees an equal share of the batch, so this is the gradient of the whole batch.
     """
     optimizer.zero_grad()
     loss.backward()

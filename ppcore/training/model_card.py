@@ -14,7 +14,7 @@ from ppcore.training.precision import precision_on
 
 
 def write_model(method: Method, folder: Path, card: dict[str, Any]) -> None:
-    """Write `generator.safetensors` and then `model.json`, both whole: where the card is, the weights are."""
+    """Write `generator.safetensors` and then `model.json`, both atomically: if the card exists, so do the weights."""
     with atomic(folder / "generator.safetensors") as temporary:
         save_file(network_tensors({name: method.networks[name] for name in method.generators}), temporary)
     parameters = {name: sum(weight.numel() for weight in network.parameters())
@@ -24,11 +24,11 @@ def write_model(method: Method, folder: Path, card: dict[str, Any]) -> None:
 
 
 def load_model(kind: type[Method], folder: str | Path, device: str = "cpu", precision: str = "auto") -> Method:
-    """Load a finished run of the method `kind` to generate with.
+    """Load a finished run of the method `kind`, to generate with.
 
-    On `device` and in the numbers that `precision_on` names. Its other networks are not stored: do not train it
-    further. Raises `FileNotFoundError` when no run was finished there, and `ValueError` when another method's was or
-    the weights do not fit.
+    It is on `device`, in the precision of `precision_on`. Its other networks are not stored: do not train it further.
+    Raises `FileNotFoundError` if no run was finished there, and `ValueError` if it was another method's or the
+    weights do not fit.
     """
     path, wanted = Path(folder) / "model.json", kind.__name__
     if not path.exists():

@@ -1,6 +1,6 @@
 """In which order does a run see its data, and where do its random draws come from?
 
-The order from (seed, epoch), the draws of an item from (seed, epoch, item), of a step from (seed, step).
+The order comes from (seed, epoch), the draws of an item from (seed, epoch, item), those of a step from (seed, step).
 """
 
 import math
@@ -20,9 +20,9 @@ def data_order(
 ) -> Iterator[list[tuple[int, int]]]:
     """Yield the batches of a run of `total` steps after its first `step`, each a list of (epoch, index).
 
-    An epoch is the first `items` of one permutation of all `of` (or `items`) items, the same wherever the run was
-    stopped. The last batch of an epoch holds what is left. Of each batch, process `rank` of `ranks` gets every
-    ranks-th item, an equal share when `items` and `batch_size` are multiples of `ranks`.
+    An epoch is the first `items` of one permutation of all `of` (or `items`) items, wherever the run was stopped.
+    The last batch of an epoch holds the remainder. Of each batch, process `rank` of `ranks` gets every ranks-th item:
+    an equal share if `items` and `batch_size` are multiples of `ranks`.
     """
     while step < total:
         epoch, done = divmod(step, math.ceil(items / batch_size))
@@ -33,7 +33,7 @@ def data_order(
 
 
 class SeededItems(Dataset):
-    """Item (epoch, index) of a data set, with torch's generator seeded for it where it is loaded."""
+    """Item (epoch, index) of a data set, with torch's generator seeded for it in the process that loads it."""
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.dataset, self.seed = dataset, seed

@@ -1,4 +1,4 @@
-"""In which numbers does a device compute? In bfloat16 where it has units for it, else in float32."""
+"""In which precision does a device compute? In bfloat16 where it has units for it, else in float32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +14,8 @@ PRECISIONS = ("auto", "float32")
 def precision_on(device: str, precision: str = "auto") -> torch.dtype:
     """Type of the activations on "cpu" or "cuda"; weights and losses stay float32 in training.
 
-    precision: "auto", or "float32" to have it everywhere. A CPU without such units computes bfloat16, too, but many
-    times slower than float32. Raise `ValueError` for another precision.
+    precision: "auto", or "float32" to use it everywhere. A CPU without such units can compute in bfloat16 too, but many
+    times slower than in float32. Raise `ValueError` for another precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r}: wanted one of {', '.join(PRECISIONS)}")
@@ -30,10 +30,10 @@ def precision_on(device: str, precision: str = "auto") -> torch.dtype:
 
 @contextmanager
 def prepared(method: Method, device: torch.device | str, dtype: torch.dtype) -> Iterator[None]:
-    """Hold the networks on `device`, their forward in `dtype` by autocast, weights and outputs in float32.
+    """Hold the networks on `device`, with autocast forward passes in `dtype` and weights and outputs in float32.
 
-    Autocast is per forward, not per step: around a step it could serve G's update with D's weights of before
-    D's own.
+    Autocast wraps each forward pass, not the step: its cache could otherwise give G's update the weights that D had
+    before its own update.
     """
     device = torch.device(device)
     lower = dtype != torch.float32

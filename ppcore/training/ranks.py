@@ -1,4 +1,4 @@
-"""Which of several training processes is this, and how do they agree? Alone, all of this is the identity."""
+"""Which of several training processes is this, and how do they communicate? With one process, nothing happens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from torch import Tensor, distributed
 
 
 def rank_and_ranks() -> tuple[int, int]:
-    """Number of this process, from 0, and how many there are."""
+    """Index of this process, from 0, and the number of processes."""
     return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
 
 
 def mean_of(values: Tensor) -> Tensor:
-    """Mean over the processes of a tensor that each has in the same shape."""
+    """Mean over the processes of a tensor that has the same shape in each."""
     _, ranks = rank_and_ranks()
     if ranks > 1:
         distributed.all_reduce(values)
@@ -22,7 +22,7 @@ def mean_of(values: Tensor) -> Tensor:
 
 
 def all_items(images: Tensor) -> Tensor:
-    """The whole batch (B * ranks, ...) of which each process holds every ranks-th item, (B, ...)."""
+    """The whole batch (B * ranks, ...), of which each process holds every ranks-th item, (B, ...)."""
     _, ranks = rank_and_ranks()
     if ranks == 1:
         return images
@@ -32,13 +32,13 @@ def all_items(images: Tensor) -> Tensor:
 
 
 def any_of(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is up in any process."""
+    """Whether the flag is set in any process."""
     return mean_of(torch.tensor(float(flag), device=device)).item() > 0
 
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """Let process 0 go through a block before the others."""
+    """Let process 0 finish a block before the others start it."""
     rank, ranks = rank_and_ranks()
     if rank > 0:
         distributed.barrier()

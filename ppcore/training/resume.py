@@ -1,6 +1,6 @@
-"""Does a run go on, or does it begin anew? It goes on where all that decides its numbers is as it was.
+"""Does a run continue or start anew? It continues if nothing that affects its result has changed.
 
-What was trained otherwise is moved aside, to `<folder>.before-<date>`, and never removed.
+Otherwise the old run is moved aside, to `<folder>.before-<date>`, and never deleted.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from ppcore.training.precision import precision_on
 
 
 def card_of(method: Method, dataset: Dataset, how: Options, schedule: Schedule, loop: tuple) -> dict[str, Any]:
-    """All that decides the numbers of a run, for its model card, and its hash, `fingerprint`.
+    """Everything that affects the result of a run, for its model card, and its hash, `fingerprint`.
 
-    Method and data set with their settings and the code that they use, the training's arguments, and the precision that is
-    computed in. loop: functions and classes of the training loop that decide a number.
+    Method and data set with their settings and the code that they use, the training options, and the precision.
+    loop: functions and classes of the training loop that affect the result.
     """
     training = {name: getattr(how, name) for name in ("epochs", "decay_epochs", "batch_size", "seed", "ema", "log_steps",
                                                       "processes")}
@@ -40,7 +40,7 @@ def card_of(method: Method, dataset: Dataset, how: Options, schedule: Schedule, 
 
 def begin(method: Method, folder: Path, fingerprint: str, seed: int, average: Average,
           alone: bool) -> tuple[Path | None, State]:
-    """Go on from the newest whole checkpoint of this very run; where there is none, begin anew.
+    """Continue from the newest intact checkpoint of this run; without one, start anew.
 
     alone: whether this process is the one that changes files.
     """
@@ -55,7 +55,7 @@ def begin(method: Method, folder: Path, fingerprint: str, seed: int, average: Av
     if alone:
         if checkpoint is not None or (folder / "model.json").exists():
             aside = move_aside(folder)
-            print(f"{folder.name}: other settings, data, code or precision than what is trained there: kept as {aside.name}, "
+            print(f"{folder.name}: settings, data, code or precision changed: the old run is kept as {aside.name}, "
                   "training begins anew")
         write_text(folder / "log.csv", "")
     method.initialise(seed)
@@ -64,7 +64,7 @@ def begin(method: Method, folder: Path, fingerprint: str, seed: int, average: Av
 
 
 def move_aside(folder: Path) -> Path:
-    """Rename a run's folder to `<folder>.before-<date and time>` and return that; a job under way stays."""
+    """Rename a run's folder to `<folder>.before-<date and time>` and return the new path; a running job stays."""
     stem, number = f"{folder.name}.before-{time.strftime('%Y-%m-%d-%H%M%S')}", 1
     while (aside := folder.with_name(stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1

@@ -7,8 +7,10 @@ uses by importing them. The workflow reruns it when one of those, or its own cod
 import argparse
 import ast
 import json
+import re
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,14 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
     return {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(source).body}
 
 
-def code_fingerprint(notebook: Path) -> dict[str, str]:
-    """File -> content hash of the notebook's code and of every `ppcore` file it imports, directly or not."""
+def code_fingerprint(notebook: Path, modules: Iterable[str] = ()) -> dict[str, str]:
+    """File -> hash of the notebook's code and of every `ppcore` file that it imports, directly or not.
+
+    modules: further modules that it uses without importing them by name.
+    """
     source = "\n".join(cell["source"] for cell in _code_cells(notebook))
-    return {notebook.name: code_hash(source), **code_hashes(source)}
+    imported = "\n".join([source, *(f"import {module}" for module in modules)])
+    return {notebook.name: code_hash(source), **code_hashes(imported)}
 
 
 def record_path(profile: str, cohort: str, number: str) -> Path:
@@ -112,8 +118,7 @@ def _tidy_streams(executed: Path) -> list[str]:
             else:
                 others.append(output)
         if any(text.values()):
-            kept = {name: "\n".join(line.rsplit("\r", 1)[-1] for line in value.split("\n"))
-                    for name, value in text.items()}
+            kept = {name: _last_of_each_bar(value) for name, value in text.items()}
             streams = [nbformat.v4.new_output("stream", name=name, text=value) for name, value in kept.items() if value]
             cell.outputs = streams + others
             found += [line.removeprefix("StudyWarning: ") for line in kept["stderr"].splitlines()
@@ -121,6 +126,18 @@ def _tidy_streams(executed: Path) -> list[str]:
     with atomic(executed) as temporary:
         nbformat.write(notebook, temporary)
     return found
+
+
+def _last_of_each_bar(text: str) -> str:
+    """A stream with the last state of each progress bar; of several bars with one name, only the last bar."""
+    kept: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n")):
+        line = line.rsplit("\r", 1)[-1]
+        bar = re.match(r"(.+?):\s+\d+(%\||\w+ \[)", line)
+        name = bar[1] if bar else f"line {number}"
+        kept.pop(name, None)
+        kept[name] = line
+    return "\n".join(kept.values())
 
 
 def update_kept_outputs(profile: str, cohort: str, numbers: list[str]) -> None:
