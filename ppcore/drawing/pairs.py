@@ -97,9 +97,9 @@ def generate_pairs(models: Models, outlines: list[Outline], folder: str | Path, 
     """Store `variants` pairs of each outline as <name>_<variant>; returns the index.
 
     An outline that is not of a patch's size is filled by windows (`ppcore.drawing.answer.draw_canvas`). A pair depends
-    only on its outline, the seed and the models. Pairs stored by an interrupted call are kept, unless their outline has
-    changed. Raises `StudyError` for a folder that holds anything made with other models or another seed (`anew` removes
-    it instead), and if no outline has tissue. Single empty outlines are left out with a warning.
+    only on its outline, the seed and the models. Pairs that an interrupted call stored are kept if their outline is the
+    same. Raises `StudyError` for a folder made with other models or another seed (`anew` removes that instead), and if
+    no outline has tissue. Single empty outlines are left out with a warning.
     """
     rows = []
     for rows in tqdm(growing_rows(models, outlines, folder, seed, variants, anew), total=len(outlines),

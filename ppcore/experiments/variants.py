@@ -58,15 +58,13 @@ def reading(table: pd.DataFrame, others: dict[str, float]) -> list[str]:
     table = table.assign(value=pd.to_numeric(table["value"], errors="coerce"))
     own = table[table["variant"] == OWN].groupby("metric")["value"].apply(list)
     low, high = one_more(own["mmd2"])
-    sides = {"worse than PriorPath with any seed": [], "better than PriorPath with any seed": [],
-             "better or worse, depending on the seed": []}
+    sides = {"worse with any seed": [], "better with any seed": [], "better or worse, depending on the seed": []}
     for name, value in others.items():
-        side = "better than PriorPath with any seed" if value < low else (
-            "worse than PriorPath with any seed" if value > high else "better or worse, depending on the seed")
+        side = "better with any seed" if value < low else (
+            "worse with any seed" if value > high else "better or worse, depending on the seed")
         sides[side].append(f"{name} ({value:.3g})")
     lines = [f"Seeds (MMD²): {len(own['mmd2'])} trainings of PriorPath that differ only in their seed give "
-             f"{', '.join(f'{value:.3g}' for value in own['mmd2'])}; prediction interval for another: "
-             f"[{low:.3g}, {high:.3g}]. "
+             f"{', '.join(f'{value:.3g}' for value in own['mmd2'])}; prediction interval: [{low:.3g}, {high:.3g}]. "
              + "; ".join(f"{', '.join(names)}: {side}" for side, names in sides.items() if names) + "."]
     for name, group in table[table["variant"] != OWN].groupby("variant", sort=False):
         value, said = group.set_index("metric")["value"], []
@@ -74,5 +72,5 @@ def reading(table: pd.DataFrame, others: dict[str, float]) -> list[str]:
             least, top = one_more(own[metric])
             place = "below" if value[metric] < least else "above" if value[metric] > top else "within"
             said.append(f"{title} {value[metric]:.3g} ({place})")
-        lines.append(f"Changed: {name}. Compared with the prediction intervals for another seed: {', '.join(said)}.")
+        lines.append(f"Changed: {name}. Against the prediction intervals of other seeds: {', '.join(said)}.")
     return lines

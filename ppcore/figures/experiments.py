@@ -98,11 +98,10 @@ def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
 
 def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], titles: dict[str, str],
                  others: pd.DataFrame) -> Figure:
-    """One panel per metric of `titles`: each training's score with its interval over subjects, and other methods in the
-    last row. bands: prediction interval for one more seed.
+    """One panel per metric of `titles`: scores of trainings, with intervals over subjects, and of other methods.
 
-    table: columns training, name, metric, value, low, high; trainings of the first name are the study's own. others:
-    index method, one column per metric, nan if a method has none.
+    table: columns training, name, metric, value, low, high; trainings of the first name are the study's own. bands:
+    prediction interval for another seed. others: index method, one column per metric, nan if missing.
     """
     trainings = table["training"].unique()[::-1]
     own = table["name"].iloc[0]

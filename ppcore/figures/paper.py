@@ -62,9 +62,8 @@ def colour_of(method: str) -> str:
 def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[list, list[str], list[str]]:
     """Figure 2 for this and every other available cohort: rows of masks, column titles, row names.
 
-    One row per patch, from little tissue to much: outline, PriorPath, ground truth, DEPAS. With an embedded cohort,
-    whose figures may be published, only embedded ones are shown. generated_only: PriorPath's masks of sketches and
-    masks made from noise, nothing that comes from real tissue.
+    One row per patch, from little tissue to much: outline, PriorPath, ground truth, DEPAS. An embedded cohort, whose
+    figures may be published, is shown only with embedded ones. generated_only: masks from sketches and noise alone.
     """
     method = OURS + SKETCHED if generated_only else OURS
     found = [path.parents[2] for path in sorted((home() / "data" / profile).glob(f"*/generated/{method}/index.csv"))

@@ -41,9 +41,8 @@ def cell_shares(real: np.ndarray, synthetic: np.ndarray, cells: int = CELLS,
                 seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Share of the real and of the synthetic masks in each K-means cell of the REAL ones: two (cells,) that sum to 1.
 
-    real: (N, D), synthetic: (M, D) descriptors. The cells are fitted on the real test masks, the reference of all other
-    metrics. So each cell holds some of them, and the real training masks can serve as a baseline. There are at most as
-    many cells as distinct real masks. Raises ValueError as `mmd` does.
+    real: (N, D), synthetic: (M, D) descriptors. The cells are fitted on the real test masks, so each holds some of them
+    and real training masks can serve as a baseline. At most one cell per distinct real mask. Raises as `mmd` does.
     """
     real, synthetic = in_real_units(real, synthetic)
     cells = min(cells, len(np.unique(real, axis=0)))

@@ -119,8 +119,7 @@ def read_run(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dic
 
 
 def stored_runs(folder: str | Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame | None, dict]]:
-    """Cohort -> `read_run` for every cohort in a profile's figures folder, sorted by name. Those that cannot be read
-    are skipped with a warning."""
+    """Cohort -> `read_run` for every cohort in a profile's figures folder; skips unreadable ones with a warning."""
     runs = {}
     for path in sorted(Path(folder).glob("*/metrics.csv")):
         try:

@@ -112,8 +112,7 @@ def fid_infinity(generated: np.ndarray, real: np.ndarray, seed: int = 0, sizes: 
     tenth of it up, against very many real masks. Here both sets are small, so both are subsampled. With fewer masks
     than features the curve bends, so only its end is fitted. On simulated features of variances 1, 1/2, 1/3, ... this
     removes half of the bias when n is half the number of features, four fifths when n equals it, and nearly all at
-    twice that. A line from n / 10 up would remove almost none in the second case. Report it with FID, KID and n. Raises
-    ValueError for fewer than LEAST_MASKS masks.
+    twice that. Report it with FID, KID and n. Raises ValueError for fewer than LEAST_MASKS masks.
     """
     n = min(len(generated), len(real))
     if n < LEAST_MASKS:

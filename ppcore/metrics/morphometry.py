@@ -24,8 +24,7 @@ def mmd(real: np.ndarray, synthetic: np.ndarray, permutations: int = 500,
     masks. One scale for all methods makes the rows of a table comparable. The price is a slightly small p
     below about 50 masks (5-8 % of equal samples fall below .05).
     p treats masks as independent, so it may be small merely because the subjects differ: compare mmd2 with
-    that of real train against real test. Masks made from the outlines of the real set itself lower mmd2 by
-    about 1 / N, and raise p.
+    that of real train against real test. Masks made from the real set's outlines lower mmd2 by about 1 / N.
     Raises ValueError for fewer than two masks in a set, unequal D, or a value that is not finite.
     """
     n, kernel = len(real), gaussian_kernel(real, synthetic)

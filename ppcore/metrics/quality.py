@@ -57,9 +57,8 @@ def stain_shares(rgb: np.ndarray, fine: np.ndarray) -> tuple[float, float]:
 
     rgb: (H, W, 3) uint8. fine: (H, W) in {0, 1}, 1 = tissue. In optical density, -log10(I / 255), eosin absorbs green
     most, DAB blue, and haematoxylin red about as much as green (Ruifrok and Johnston 2001; Macenko et al. 2009). White
-    is 255, not the patch's own glass: in a patch without glass, pixels above the threshold are pale tissue (one H&E
-    patch had a median of 244, 204, 226). So if glass has a tenth less blue than red, pale H&E may look "neither" or
-    "ihc".
+    is 255, not the patch's own glass: without glass, pixels above the threshold are pale tissue (seen in H&E: a median
+    of 244, 204, 226). So if glass has a tenth less blue than red, pale H&E may look "neither" or "ihc".
     """
     density = _DENSITY[rgb[fine > 0]]
     if not len(density):

@@ -29,9 +29,8 @@ def similarity_rows(real: MaskSet, synthetic: MaskSet, *, permutations: int, res
                     weights=None) -> list[dict]:
     """Everything that compares two sets: KS, KL, FID, KID, MMD, Wasserstein, density, coverage, occupancy of cells.
 
-    weights: the Inception weights file; if None, FID and KID are NO_WEIGHTS (R26). The interval of density resamples
-    only the synthetic subjects, and that of coverage only the real ones: repeated masks in the other set would change
-    the balls, or cover less than the set does.
+    weights: the Inception weights file; if None, FID and KID are NO_WEIGHTS (R26). Density resamples only synthetic
+    subjects, coverage only real ones: repeats in the other set would change the balls or cover less.
     """
     n, options = len(synthetic.masks), {"resamples": resamples, "seed": seed}
     rows = [_bootstrapped(metric.__name__, n, lambda r, s, f=metric: f(real.fractions[r], synthetic.fractions[s]),
@@ -123,8 +122,7 @@ def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], subj
 
 
 def image_control_row(masks: Sequence[np.ndarray], images: Sequence[np.ndarray], air_threshold: int) -> dict:
-    """Row for how well images keep to their masks: mean IoU of each mask and the image's own tissue, found with the
-    threshold that made the real masks (gray 0-255, reading R3)."""
+    """Mean IoU of each mask and its image's own tissue, found with the threshold of the real masks (gray 0-255; R3)."""
     return _row("image_control_iou", float(np.mean([iou(mask, tissue_mask(rgb, air_threshold))
                                                     for mask, rgb in zip(masks, images)])), len(masks))
 

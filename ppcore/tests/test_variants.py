@@ -44,8 +44,8 @@ def test_the_sentences_follow_from_the_numbers():
     rows += [("lambda 100", "mmd2", "0.7"), ("lambda 100", "coverage", "1.09"), ("lambda 100", "control_iou", "-0.3")]
     table = pd.DataFrame(rows, columns=["variant", "metric", "value"])
     seeds, changed = reading(table, {"COPY": 0.8, "DEPAS": 0.69, "other": -0.3})
-    assert "give 0.1, 0.2, 0.3; prediction interval for another: [-0.297, 0.697]." in seeds
-    assert seeds.endswith("COPY (0.8): worse than PriorPath with any seed; other (-0.3): better than PriorPath with "
-                          "any seed; DEPAS (0.69): better or worse, depending on the seed.")
-    assert changed == ("Changed: lambda 100. Compared with the prediction intervals for another seed: MMD² 0.7 "
-                       "(above), coverage 1.09 (within), IoU to the outline -0.3 (below).")
+    assert "give 0.1, 0.2, 0.3; prediction interval: [-0.297, 0.697]." in seeds
+    assert seeds.endswith("COPY (0.8): worse with any seed; other (-0.3): better with any seed; "
+                          "DEPAS (0.69): better or worse, depending on the seed.")
+    assert changed == ("Changed: lambda 100. Against the prediction intervals of other seeds: MMD² 0.7 (above), "
+                       "coverage 1.09 (within), IoU to the outline -0.3 (below).")
