@@ -24,7 +24,7 @@ def unpack(text: str | None, height: int, width: int) -> np.ndarray:
         bits = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
         return np.unpackbits(bits).reshape(height, width)
     except ValueError:
-        raise StudyError(f"the page sent no mask of {height} x {width} px: reload it") from None
+        raise StudyError(f"the browser sent no mask of {height} x {width} px: reload the page") from None
 
 
 def show_answers(drawing: Drawing, waiting: bool) -> str:

@@ -68,7 +68,7 @@ def test_a_set_grows_with_the_drawings_and_keeps_what_it_has(visit):
     assert {"first", "second"} <= set(pd.read_csv(made / "index.csv")["outline"])
     assert {path: path.stat().st_mtime_ns for path in made.rglob("first_*")} == before
     here.answered(lambda: here.page.get_by_label("Seed").fill("7"))
-    assert "give another folder" in make_set(here, "grown", "holds what another seed")
+    assert "give another folder" in make_set(here, "grown", "holds pairs of other models")
 
 
 @needs_browser
