@@ -53,8 +53,8 @@ class Pairs(Dataset):
 
     pause = [0.0]  # s an item; the killed process changes it and not the code
 
-    def __init__(self, count: int = 5) -> None:
-        self.count = count
+    def __init__(self, count: int = 5, every: int = 4) -> None:
+        self.count, self.every = count, every
 
     def __len__(self) -> int:
         return self.count
@@ -64,7 +64,7 @@ class Pairs(Dataset):
         coarse = -torch.ones(1, 32, 64)
         coarse[:, :, : 16 + 8 * index] = 1
         fine = coarse.clone()
-        fine[:, ::4] = -1
+        fine[:, ::self.every] = -1
         if torch.rand(()) < 0.5:
             coarse, fine = coarse.flip(-1), fine.flip(-1)
         return {"coarse": coarse, "fine": fine, "mask": fine, "image": fine.expand(3, -1, -1)}
@@ -415,7 +415,7 @@ def test_two_runs_moved_aside_within_a_second_are_both_kept(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("change", [{"data_fingerprint": "others"}, {"seed": 8}, {"decay_epochs": 1},
-                                    {"dataset": Pairs(4)}])
+                                    {"dataset": Pairs(every=8)}])
 def test_another_run_begins_anew(tmp_path, change, capsys):
     fresh, reused = tmp_path / "fresh", tmp_path / "reused"
     method, _ = run(reused, epochs=0)
