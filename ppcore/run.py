@@ -113,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--canvas", metavar="HEIGHTxWIDTH", help="stretch them to this size in px, not to a patch's")
     pairs.add_argument("--variants", type=int, default=1, metavar="N",
                        help="pairs per outline, 1 to 8 (default: 1)")
+    pairs.add_argument("--method", default="noise-GAN", metavar="NAME",
+                       help="what makes the fine masks: noise-GAN (default), diffusion, pix2pix or CycleGAN")
     pairs.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default: 1)")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and why")
     return parser
@@ -158,7 +160,7 @@ def generate(options: argparse.Namespace) -> int:
         raise StudyError("generate: wanted --to DIR, one --cohort, a --count of 1 or more and no -p, as in\n"
                          "  ./run_all.sh generate --cohort PHANTOM --to pairs --count 100")
     canvas = canvas_size(options.canvas, options.sketches) if options.canvas else None
-    models = open_models(options.profile, options.cohort[0])
+    models = open_models(options.profile, options.cohort[0], method=options.method)
     if options.sketches:
         outlines = from_sketches(models, options.sketches, options.tone, canvas)
     else:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -11,7 +12,7 @@ from ppcore.drawing.canvas import fill_image, fill_mask
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_mask
-from ppcore.methods.table import OURS, OURS_IMAGE, class_of, find
+from ppcore.methods.table import OURS, OURS_IMAGE, class_of, find, names
 from ppcore.slides.cohorts import EMBEDDED, TCGA
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
@@ -21,6 +22,7 @@ from ppcore.training.method import Method
 from ppcore.training.model_card import load_model
 
 MOST_VARIANTS = 8
+BOX = Path(__file__).parent / "box"  # OURS as the demo trained it on PHANTOM, and typical outlines
 _one_at_a_time = Lock()  # torch has one global random state, and two answers at once would share the cores
 
 
@@ -28,14 +30,15 @@ _one_at_a_time = Lock()  # torch has one global random state, and two answers at
 class Models:
     """The trained models of a cohort. made_with: what a stored drawing records about them.
 
-    fine: turns outlines into fine masks, OURS of `ppcore.methods.table`. image: turns these into images, OURS_IMAGE;
-    None if it is not trained. height, width: of a patch, px.
+    fine: turns outlines into fine masks; method: its name in `ppcore.methods.table`. image: turns these into images,
+    OURS_IMAGE; None if it is not trained. height, width: of a patch, px.
     """
 
     profile: str
     cohort: str
     height: int
     width: int
+    method: str
     fine: Method
     image: Method | None
     made_with: dict = field(repr=False)
@@ -50,24 +53,29 @@ class Drawing:
     seed: int
     fine: list[np.ndarray]
     images: list[np.ndarray] = field(default_factory=list)
+    method: str = OURS  # what made the fine masks
 
 
-def open_models(profile: str, cohort: str, precision: str = "auto", threads: int = 0) -> Models:
-    """Load the models that notebooks 04 and 06 trained. threads: CPU threads; 0: all, at most 8.
+def open_models(profile: str, cohort: str, precision: str = "auto", threads: int = 0, method: str = OURS) -> Models:
+    """Load the trained models of a cohort. threads: CPU threads; 0: all, at most 8. method: what makes fine masks.
 
-    Raises `StudyError` if pix2pix is not trained or a model cannot be read, with the command that trains it.
+    The demo's OURS on PHANTOM comes with the study (`in_the_box`) and answers before anything is trained.
+    Raises `StudyError` if `method` is not trained or a model cannot be read, with the command that trains it.
     """
+    if method not in names(given="outline", trained=True):
+        raise StudyError(f"method {method!r} makes no fine masks from outlines: wanted one of "
+                         f"{', '.join(names(given='outline', trained=True))}")
     folder = data_folder(profile, cohort)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.deterministic = True
     loaded, hashes = {"image": None}, {}
-    for task, method in (("fine", OURS), ("image", OURS_IMAGE)):
-        name = find(method).model
-        run = folder / "models" / name
+    for task, maker in (("fine", method), ("image", OURS_IMAGE)):
+        name = find(maker).model
+        run = (BOX if in_the_box(profile, cohort, maker) else folder / "models") / name
         if task == "image" and not (run / "model.json").exists():
             continue
         try:
-            loaded[task] = load_model(class_of(method), run, device, precision)
+            loaded[task] = load_model(class_of(maker), run, device, precision)
             hashes[name] = {"card": hash_file(run / "model.json"), "weights": hash_file(run / "generator.safetensors")}
         except FileNotFoundError:
             raise StudyError(f"cohort {cohort} has no trained {name} in the profile {profile}: train it with\n"
@@ -75,16 +83,35 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
         except Exception as error:  # a damaged file raises many kinds
             raise StudyError(f"{run} cannot be read: {error}. Remove the folder and train again with\n"
                              f"  {training_command(profile, cohort)}") from error
-    cut = next((folder / "coarse").glob("[!.]*.png"), None)
+    cut = next(outlines_of(profile, cohort).glob("[!.]*.png"), None)
     if cut is None:
         raise StudyError(f"{folder / 'coarse'} holds no coarse mask, which gives the size of a patch: make them with\n"
                          f"  {training_command(profile, cohort)}")
     height, width = read_mask(cut).shape
     weight = next(loaded["fine"].networks[loaded["fine"].generators[0]].parameters())
-    return Models(profile, cohort, height, width, **loaded, made_with={
-        "profile": profile, "cohort": cohort, "commit": commit(), "models": hashes, "height": height, "width": width,
-        "device": device, "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
+    return Models(profile, cohort, height, width, method, **loaded, made_with={
+        "profile": profile, "cohort": cohort, "method": method, "commit": commit(), "models": hashes,
+        "height": height, "width": width, "device": device, "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
         "threads": threads or min(8, os.cpu_count() or 1)})
+
+
+def in_the_box(profile: str, cohort: str, method: str = OURS) -> bool:
+    """Whether the model that comes with the study answers: it is asked for, and none is trained."""
+    trained = data_folder(profile, cohort) / "models" / find(OURS).model / "model.json"
+    return (profile, cohort, method) == ("demo", "PHANTOM", OURS) and not trained.exists()
+
+
+def outlines_of(profile: str, cohort: str) -> Path:
+    """The folder of a cohort's coarse masks; for the model in the box, some typical ones."""
+    cut = data_folder(profile, cohort) / "coarse"
+    return BOX / "coarse" if in_the_box(profile, cohort) and not cut.exists() else cut
+
+
+def answering(profile: str, cohort: str) -> list[str]:
+    """Methods of a cohort that can answer an outline, the default first."""
+    trained = [name for name in names(given="outline", trained=True)
+               if (data_folder(profile, cohort) / "models" / find(name).model / "model.json").exists()]
+    return sorted(trained, key=lambda name: name != OURS)
 
 
 def training_command(profile: str, cohort: str) -> str:
@@ -116,7 +143,7 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
     seeds = _seeds(seed, variants)
     coarse = as_coarse(sketch, models.height, models.width)
     fine = [to_mask(_generate(models, models.fine, coarse, own)) for own in seeds]
-    return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, fine)
+    return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, fine, method=models.method)
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
@@ -141,7 +168,7 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
         torch.set_num_threads(models.made_with["threads"])
         fine = fill_mask(models.fine, coarse, window, own)
         images = [fill_image(models.image, fine, window, seed=own)] if models.image else []
-    return Drawing(coarse, coarse, seed, [fine], images)
+    return Drawing(coarse, coarse, seed, [fine], images, models.method)
 
 
 def _seeds(seed: int, variants: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 Windows start every `window - overlap` px from the upper left corner; beyond the right and lower edges the canvas is
 mirrored. The outputs, before any threshold, are averaged with weights that rise as a squared sine through the overlap
-and sum to 1. Noise is tied to places of the canvas, so overlapping windows see the same z. Only one band of windows and
+and sum to 1. Noise is tied to places of the canvas, and so is the texture map, so overlapping windows see the same. Only one band of windows and
 the 8-bit canvases are in memory.
 """
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ppcore.masks.make import check_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.methods.sampling import noise_of
+from ppcore.methods.texture import CELL, CHANNELS
 from ppcore.networks.noise import Noise, draw_noise
 from ppcore.study.seeds import mix, rng_of
 from ppcore.training.method import Method
@@ -66,13 +67,14 @@ def bands(method: Method, mask: np.ndarray, window: tuple[int, int], seed: int, 
     overlap = min(window) // 2 if overlap is None else overlap
     tops, lefts = (starts(length, size, overlap) for length, size in zip(mask.shape, window))
     band = torch.zeros(len(air), window[0], lefts[-1] + window[1])
+    texture = texture_of(method, mask, window, seed)
     with tqdm(total=len(tops) * len(lefts), desc="filling the canvas", unit="window", leave=False) as bar:
         for top in tops:
             down = ramp(window[0], overlap, top > 0, top < tops[-1])[:, None]
             for left in lefts:
                 across = ramp(window[1], overlap, left > 0, left < lefts[-1])
                 band[:, :, left:left + window[1]] += (
-                    down * across * draw_window(method, mask, window, top, left, seed, tied, air))
+                    down * across * draw_window(method, mask, window, top, left, seed, tied, air, texture))
                 bar.update()
             finished = window[0] - (overlap if top < tops[-1] else 0)
             yield top, band[:, :min(finished, len(mask) - top), :mask.shape[1]]
@@ -104,15 +106,50 @@ def ramp(size: int, overlap: int, rises: bool, falls: bool) -> Tensor:
 
 
 def draw_window(method: Method, mask: np.ndarray, window: tuple[int, int], top: int, left: int, seed: int,
-                tied: bool = True, air: tuple[float, ...] = AIR) -> Tensor:
-    """Output (C, h, w) in [-1, 1] of one window of the canvas; beyond its edges it is mirrored. As `bands`."""
+                tied: bool = True, air: tuple[float, ...] = AIR, texture: Tensor | None = None) -> Tensor:
+    """Output (C, h, w) in [-1, 1] of one window of the canvas; beyond its edges it is mirrored. As `bands`.
+
+    texture: of the whole canvas, from `texture_of`.
+    """
     rows, columns = (mirrored(start, size, length) for start, size, length in zip((top, left), window, mask.shape))
     seen = mask[rows[:, None], columns]
     if not seen.any():
         return torch.tensor(air)[:, None, None].expand(-1, *window)
     generator, given = method.networks[method.generators[0]], to_tensor(seen)[None]
     z = noise_at(noise_of(generator, *window), window, top, left, seed) if tied else mix(seed, top, left)
+    if tied and texture is not None:
+        (row, column), (rows, columns) = (place_in_cells((top, left)), place_in_cells(window))
+        z.append(texture[None, :, row:row + rows, column:column + columns])
     return method.generate(given, [z])[0].cpu()
+
+
+def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: int) -> Tensor | None:
+    """The texture map (4, H / 8, W / 8) of a whole canvas; None for a method without such maps.
+
+    Windows that overlap by half each borrow a map for their part of the outline; the maps are blended like windows.
+    Neighbouring windows are cut from this one map, so they agree.
+    """
+    library = getattr(method.networks[method.generators[0]], "textures", None)
+    if library is None:
+        return None
+    overlap, (height, width) = min(window) // 2, place_in_cells(window)
+    tops, lefts = (starts(length, size, overlap) for length, size in zip(mask.shape, window))
+    blended = torch.zeros(CHANNELS, *place_in_cells((tops[-1] + window[0], lefts[-1] + window[1])))
+    for top in tops:
+        down = ramp(height, overlap // CELL, top > 0, top < tops[-1])[:, None]
+        for left in lefts:
+            across = ramp(width, overlap // CELL, left > 0, left < lefts[-1])
+            rows, columns = (mirrored(start, size, length) for start, size, length in zip((top, left), window, mask.shape))
+            if (seen := mask[rows[:, None], columns]).any():
+                row, column = place_in_cells((top, left))
+                borrowed = library.borrow(to_tensor(seen)[None], mix(seed, top, left))[0]
+                blended[:, row:row + height, column:column + width] += down * across * borrowed
+    return torch.nn.functional.pad(blended, (0, width, 0, height), mode="replicate")  # tiles may reach further
+
+
+def place_in_cells(place: tuple[int, int]) -> tuple[int, int]:
+    """A place or size in px, in cells of a texture map."""
+    return place[0] // CELL, place[1] // CELL
 
 
 def mirrored(start: int, size: int, length: int) -> np.ndarray:

@@ -20,12 +20,14 @@ import pandas as pd
 from IPython import get_ipython
 from IPython.display import IFrame, display
 
-from ppcore.drawing.answer import MOST_VARIANTS, Drawing, Models, draw_fine, draw_images, open_models
+from ppcore.drawing.answer import (MOST_VARIANTS, Drawing, Models, answering, draw_fine, draw_images, open_models,
+                                   outlines_of)
 from ppcore.drawing.page_html import note, pack, show_answers, show_examples, unpack, who_answers
 from ppcore.drawing.pairs import from_sketches, growing_rows
 from ppcore.drawing.stored import named_folder, save
 from ppcore.masks.make import read_mask
 from ppcore.masks.sketches import read_sketch
+from ppcore.methods.table import find
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import data_folder
 
@@ -41,11 +43,11 @@ def _beside(suffix: str) -> str:
 
 
 def _typical(folder: Path) -> list[Path]:
-    """Coarse masks of the best examples of each kind (notebook 03); without kinds, evenly spaced ones."""
-    coarse, kinds = sorted((folder / "coarse").glob("[!.]*.png")), folder / "clusters" / "index.csv"
+    """Of a folder of coarse masks, the best examples of each kind (notebook 03); without kinds, evenly spaced ones."""
+    coarse, kinds = sorted(folder.glob("[!.]*.png")), folder.parent / "clusters" / "index.csv"
     if kinds.exists():
         best = pd.read_csv(kinds, dtype={"patch": str}).sort_values(["rank", "cluster"])["patch"].head(EXAMPLES)
-        coarse = [path for patch in best if (path := folder / "coarse" / f"{patch}.png").exists()] or coarse
+        coarse = [path for patch in best if (path := folder / f"{patch}.png").exists()] or coarse
     return coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]
 
 
@@ -57,19 +59,24 @@ def _free_name(folder: Path, stem: str) -> str:
 class Desk:
     """Handlers of the page's controls: a cohort's models, and the folders that drawings and sets are saved in.
 
-    examples: coarse masks (H, W) in {0, 1} to start from. Errors of the user are shown on the page.
+    models: those that answer at first. others: by method, those one can choose instead. examples: coarse masks (H, W) in {0, 1} to start from. Errors of the user are shown on the page.
     """
 
     models: Models
+    others: dict[str, Models]
     examples: list[np.ndarray]
     drawings: Path
     sets: Path
 
-    def answer(self, text: str, seed: float, variants: float) -> tuple[str, Drawing | None]:
+    def of(self, method: str) -> Models:
+        """The models with a method for fine masks."""
+        return self.others.get(method, self.models)
+
+    def answer(self, text: str, seed: float, variants: float, method: str) -> tuple[str, Drawing | None]:
         """Fine masks of the sketch that the surface sent; images follow."""
         try:
             sketch = unpack(text, self.models.height, self.models.width)
-            drawing = draw_fine(self.models, sketch, int(seed or 0), int(variants))
+            drawing = draw_fine(self.of(method), sketch, int(seed or 0), int(variants))
         except StudyError as error:
             return note(str(error)), None
         return show_answers(drawing, self.models.image is not None), drawing
@@ -101,15 +108,15 @@ class Desk:
             return note("There is nothing to save yet: draw first."), name
         try:
             drawing = drawing if drawing.images else draw_images(self.models, drawing)
-            folder = save(self.models, drawing, name.strip())
+            folder = save(self.of(drawing.method), drawing, name.strip())
         except StudyError as error:
             return note(str(error)), name
         words = f"Saved in {folder}\nTo reproduce and compare it: ./run_all.sh draw --reproduce {folder}"
         return note(words), _free_name(self.drawings, "drawing")
 
-    def make_set(self, name: str, variants: float, seed: float) -> Iterator[str]:
+    def make_set(self, name: str, variants: float, seed: float, method: str) -> Iterator[str]:
         """Make a data set of all saved drawings. Yields messages: its progress, then where it is stored."""
-        models, started = self.models, time.monotonic()
+        models, started = self.of(method), time.monotonic()
         try:
             target = named_folder(models, "sets", name.strip())
             saved = {path.parent.name for path in self.drawings.glob("[!.]*/sketch.png")}
@@ -126,7 +133,7 @@ class Desk:
         left_out = sorted(saved - {outline.name for outline in outlines})
         command = ["./run_all.sh", "generate", "--profile", models.profile, "--cohort", models.cohort,
                    "--sketches", str(self.drawings), "--to", str(target), "--variants", str(int(variants)),
-                   "--seed", str(int(seed or 0))]
+                   "--seed", str(int(seed or 0)), "--method", models.method]
         yield note(f"{len(rows)} pairs of {len(outlines)} drawings in {target}\n"
                    f"The same on the command line: {shlex.join(command)}"
                    + (f"\nLeft out, as all tissue or unreadable: {', '.join(left_out)}" if left_out else ""))
@@ -135,14 +142,18 @@ class Desk:
 def build(models: Models) -> gr.Blocks:
     """The page for a cohort's models: its layout, and the handler of each control."""
     folder = data_folder(models.profile, models.cohort)
-    desk = Desk(models, [read_mask(path) for path in _typical(folder)], folder / "drawings", folder / "sets")
+    precision = "float32" if models.made_with["precision"] == "float32" else "auto"
+    others = {name: open_models(models.profile, models.cohort, precision, models.made_with["threads"], name)
+              for name in answering(models.profile, models.cohort) if name != models.method}
+    desk = Desk(models, others, [read_mask(path) for path in _typical(outlines_of(models.profile, models.cohort))],
+                folder / "drawings", folder / "sets")
     with gr.Blocks(title="PriorPath: draw tissue", analytics_enabled=False, delete_cache=(3600, 86400),
                    fill_width=True) as page:
         gr.Markdown(f"## Draw where tissue should be\n{who_answers(models)}")
         kept = gr.State()
         with gr.Row():
             with gr.Column(min_width=340, elem_classes="drawn"):
-                surface, seed, variants, again, given, chosen = _drawing_side(desk)
+                surface, seed, variants, method, again, given, chosen = _drawing_side(desk)
             with gr.Column(min_width=340):
                 shown = gr.HTML(note("Lift the pen, and the answer appears here."), elem_id="shown", **PLAIN)
                 outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
@@ -150,33 +161,35 @@ def build(models: Models) -> gr.Blocks:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         # answers are made one at a time, in the order asked; a set is made in parallel
         made = {"outputs": [shown, kept], "concurrency_id": "models", **quiet}
-        asked = {"inputs": [surface, seed, variants], **made}
-        changes = [surface.input, again.click, seed.change, variants.change]
+        asked = {"inputs": [surface, seed, variants, method], **made}
+        changes = [surface.input, again.click, seed.change, variants.change, method.change]
         for answered in (gr.on(changes, desk.answer, trigger_mode="always_last", **asked),
                          given.upload(desk.upload, given, surface, **quiet).success(desk.answer, **asked),
                          chosen.click(desk.start_from, None, surface, **quiet).success(desk.answer, **asked)):
             answered.then(desk.paint, kept, js="async (drawing) => { await surfaceAtRest(); return drawing; }", **made)
         keep.click(desk.store, [kept, name], [stored, name], concurrency_id="models", **quiet)
-        make.click(desk.make_set, [set_name, each, seed], made_set, concurrency_id="sets", **quiet)
+        make.click(desk.make_set, [set_name, each, seed, method], made_set, concurrency_id="sets", **quiet)
         outline.change(None, outline, js="(on) => document.body.classList.toggle('without-outline', !on)")
     return page
 
 
 def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
-    """The surface, seed, variants, the answer and upload buttons, and the examples."""
+    """The surface, seed, variants, method, the answer and upload buttons, and the examples."""
     height, width = desk.models.height, desk.models.width
     surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=height, width=width),
                       js_on_load=_beside(".js"), rows=height, columns=width, elem_classes="surface", **PLAIN)
     with gr.Row():
         seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=100)
         variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
+        method = gr.Dropdown([(find(name).label, name) for name in (desk.models.method, *desk.others)], label="Answered by",
+                             value=desk.models.method, min_width=160)
     with gr.Row():
         again = gr.Button("Answer", variant="primary", min_width=100, size="md")
         given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
                                 file_types=["image", ".json"])
     examples = show_examples(desk.examples, desk.models.cohort)
     chosen = gr.HTML(examples, js_on_load=CHOOSE, elem_classes="typical", **PLAIN)
-    return surface, seed, variants, again, given, chosen
+    return surface, seed, variants, method, again, given, chosen
 
 
 def _saving_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:

@@ -6,7 +6,7 @@ import html
 import cv2
 import numpy as np
 
-from ppcore.drawing.answer import Drawing, Models, training_command
+from ppcore.drawing.answer import Drawing, Models, in_the_box, training_command
 from ppcore.figures.style import mask_picture
 from ppcore.study.errors import StudyError
 
@@ -71,5 +71,7 @@ def who_answers(models: Models) -> str:
     cards = ", ".join(f"{name} (card {hashes['card']})" for name, hashes in made["models"].items())
     missing = "" if models.image else (" · no images: pix2pixHD is not trained, "
                                            f"`{training_command(models.profile, models.cohort)}` trains it")
+    box = (" · **the model in the box**, trained by the demo on slides that a program drew" if
+           in_the_box(models.profile, models.cohort) else "")
     return (f"Cohort **{models.cohort}**, profile {models.profile}, {models.height} x {models.width} px · "
-            f"answered by {cards} · commit {made['commit']}, {made['device']}, {made['precision']}{missing}")
+            f"answered by {cards} · commit {made['commit']}, {made['device']}, {made['precision']}{box}{missing}")

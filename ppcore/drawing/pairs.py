@@ -1,7 +1,7 @@
 """How do trained models make a paired data set, from sketches or from a cohort's kinds of mask?
 
     <folder>/coarse/<pair>.png    the outline that was asked for, 1 bit, white = tissue
-    <folder>/fine/<pair>.png      the fine mask that pix2pix made of it
+    <folder>/fine/<pair>.png      the fine mask that a model made of it
     <folder>/rgb/<pair>.webp      its image by pix2pixHD, lossless; if that is trained
     <folder>/made_with.json       models, cohort, commit, seed
     <folder>/index.csv            one line per pair, columns INDEX; written last: without it the set is incomplete

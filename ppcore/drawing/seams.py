@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ppcore.drawing.canvas import bands, draw_window, starts
+from ppcore.drawing.canvas import bands, draw_window, starts, texture_of
 from ppcore.training.method import Method
 
 
@@ -83,11 +83,11 @@ def disagreement(method: Method, coarse: np.ndarray, window: tuple[int, int], se
     coarse: (H, W) in {0, 1}. Otherwise as `ppcore.drawing.canvas.fill_mask`. nan if no two windows overlap.
     """
     tops, lefts = (starts(length, size, overlap) for length, size in zip(coarse.shape, window))
-    above, differ = {}, []
+    above, differ, texture = {}, [], texture_of(method, coarse, window, seed)
     for top in tqdm(tops, desc="comparing windows", unit="row", leave=False):
         before = None
         for left in lefts:
-            tissue = draw_window(method, coarse, window, top, left, seed, tied)[0] > 0
+            tissue = draw_window(method, coarse, window, top, left, seed, tied, texture=texture)[0] > 0
             for other, own in ((before, tissue[:, :overlap]), (above.get(left), tissue[:overlap])):
                 if other is not None and (other.any() or own.any()):
                     differ.append((other != own).float().mean().item())

@@ -2,7 +2,7 @@
 
     drawings/<name>/sketch.png      as drawn or uploaded, 1 bit, white = tissue
     drawings/<name>/sketch.json     the same for Labelme
-    drawings/<name>/coarse.png      the same at the size of a patch: the input of pix2pix
+    drawings/<name>/coarse.png      the same at the size of a patch: the input of the model
     drawings/<name>/fine_<n>.png    fine mask of variant n, 1 bit
     drawings/<name>/rgb_<n>.webp    its image, lossless; if pix2pixHD was trained
     drawings/<name>/drawing.json    what they were made with: cohort, profile, commit, models, seed
@@ -70,7 +70,7 @@ def reproduce(folder: str | Path) -> list[str]:
         record = json.loads(path.read_text())
         sketch, made_of = read_mask(path.with_name("sketch.png")), record["models"]
         precision = "float32" if record["precision"] == "float32" else "auto"
-        models = open_models(record["profile"], record["cohort"], precision, record["threads"])
+        models = open_models(record["profile"], record["cohort"], precision, record["threads"], record["method"])
         models = replace(models, height=record["height"], width=record["width"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyError(f"{folder} holds no drawing that can be reproduced: {error}") from error

@@ -1,10 +1,11 @@
-"""Which methods are there, and what does each minimise? For notebooks 04 to 06 and 11: the part that readers edit.
-Imports training, masks, networks.
+"""Which methods are there, and what does each minimise? For notebooks 04 to 07 and 11: the part that readers edit.
+Imports training, masks, networks, study.
 
 One file per method, and:
 
     table       one row per method, read by all other rooms
     losses      the equations
+    texture     what an outline leaves open, and who lends it
     sampling    how a trained generator makes an image
     segmenter   image to mask, for notebook 11
     image_pool  older images for CycleGAN's discriminators

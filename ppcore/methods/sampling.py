@@ -16,18 +16,19 @@ Seed = int | list[Tensor]  # of one image: the seed of its z, or z itself
 
 
 @torch.no_grad()
-def generate(generator: nn.Module, condition: Tensor | None, seeds: Sequence[Seed]) -> Tensor:
+def generate(generator: nn.Module, condition: Tensor | None, seeds: Sequence[Seed], *further: Tensor) -> Tensor:
     """Make one image for each condition and seed.
 
     condition: (B, C, H, W) in [-1, 1], or None for a generator that starts from noise alone. seeds: B of them; for
     several images of one outline, repeat the outline. A seed may be replaced by the noise itself, as `draw_noise`
-    returns it for one image. Returns (B, C', H, W) in [-1, 1] on the device of `condition`.
+    returns it for one image. further: conditions (B, ...) that the generator takes after `condition`. Returns
+    (B, C', H, W) on the device of `condition`.
 
     Images are made one at a time, so that none depends on its neighbours in the batch. z is drawn on the CPU: a seed
     gives the same z on every device. torch's global random state does not change. Raises `ValueError` unless there is
     one seed per image.
     """
-    given = [None] * len(seeds) if condition is None else condition.split(1)
+    given = [()] * len(seeds) if condition is None else list(zip(*(part.split(1) for part in (condition, *further))))
     if len(seeds) != len(given):
         raise ValueError(f"{len(seeds)} seeds for {len(given)} images: wanted one seed per image")
     wanted = noise_of(generator, *(() if condition is None else condition.shape[-2:]))
@@ -35,9 +36,9 @@ def generate(generator: nn.Module, condition: Tensor | None, seeds: Sequence[See
     images = []
     generator.eval()
     try:
-        for one, seed in zip(given, seeds):
+        for inputs, seed in zip(given, seeds):
             z = draw_noise(wanted, 1, generator=torch.Generator().manual_seed(seed)) if isinstance(seed, int) else seed
-            inputs = [] if one is None else [one.to(weight)]
+            inputs = [part.to(weight) for part in inputs]
             if hasattr(generator, "noise"):
                 inputs.append([part.to(weight) for part in z])
             images.append(generator(*inputs).float())

@@ -1,4 +1,4 @@
-"""Which parameters belong to one method? Those of notebooks 04 to 06, with the prefixes of `ppcore.methods.table`."""
+"""Which parameters belong to one method? Those of notebooks 04 to 07, with the prefixes of `ppcore.methods.table`."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from ppcore.methods.table import ROWS
 
 
 class MethodsSettings(BaseModel):
-    """The models and their losses: notebooks 04 to 06."""
+    """The models and their losses: notebooks 04 to 07."""
 
     # pix2pix and CycleGAN; ndf also of pix2pixHD
     recipe: Literal["reference", "paper28"] = Field("reference", description="losses of pix2pix and CycleGAN (R17)")
@@ -49,6 +49,20 @@ class MethodsSettings(BaseModel):
     vgg_weights: str = Field("", description="file of torchvision's VGG19 weights; empty: no VGG matching (R18)")
     hd_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
     hd_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
+
+    # notebook 07, beyond the paper
+    seeds: int = Field(1, ge=1, le=16, description="trainings of each model of notebook 07; the first has the seed itself")
+    crop_size: int = Field(128, ge=16, le=1024, multiple_of=16, description="px, side of the crops they are trained on")
+    lenders: int = Field(256, ge=1, le=10_000, description="training patches whose texture maps a model keeps")
+    own_ema: float = Field(0.998, ge=0.0, lt=1.0, description="running mean of their weights, share kept a step")
+    noise_gan_batch_size: int = Field(4, ge=1, le=1024, description="crops a step of the noise GAN")
+    lambda_coarse: float = Field(5.0, ge=0.0, description="weight of the distance of C(G(x)) from x")
+    noise_gan_epochs: int = Field(10, ge=0, le=10_000, description="epochs at the full learning rate")
+    noise_gan_decay_epochs: int = Field(10, ge=0, le=10_000, description="epochs in which it falls to 0")
+    diffusion_batch_size: int = Field(4, ge=1, le=1024, description="crops a step of the diffusion")
+    diffusion_steps: int = Field(8, ge=2, le=256, description="steps of a draw from it")
+    diffusion_epochs: int = Field(10, ge=0, le=10_000, description="epochs at the full learning rate")
+    diffusion_decay_epochs: int = Field(10, ge=0, le=10_000, description="epochs in which it falls to 0")
 
     @model_validator(mode="after")
     def _something_is_trained(self) -> "MethodsSettings":

@@ -16,7 +16,8 @@ class Row:
 
     name: in tables and of its folder, generated/<name>. label, colour, marker: in figures. given: its input; a
     "made mask" comes from PriorPath. notebook: where it is trained, or computed if it is not a model. settings: prefix
-    of its parameters. kind: module and class. model: folder, models/<model>. The last three are empty for a baseline.
+    of its parameters. kind: module and class, empty for a baseline of notebook 08. model: folder, models/<model>.
+    settings and model are empty for what is not trained.
     """
 
     name: str
@@ -31,7 +32,8 @@ class Row:
     model: str = ""
 
 
-# In the order of the tables: a floor, two baselines without a model, models from an outline, models from noise.
+# In the order of the tables: a floor, two baselines without a model, the paper's models from an outline and from noise,
+# then ours.
 ROWS = (
     Row("real-train", "real-train", "#999999", "s", "nothing", "mask", "08"),
     Row("COPY", "COPY", "#E69F00", "D", "outline", "mask", "08"),
@@ -43,6 +45,12 @@ ROWS = (
     Row("DCGAN", "DCGAN", "#CC79A7", "v", "noise", "mask", "05", "dcgan", "ppcore.methods.dcgan:DCGAN", "dcgan"),
     Row("DEPAS", "DEPAS (our reading)", "#D55E00", "P", "noise", "mask", "05",  # reading R21
         "depas", "ppcore.methods.depas:Depas", "depas"),
+    # beyond the paper
+    Row("quilting", "quilting", "#B3A000", "p", "outline", "mask", "07", kind="ppcore.methods.quilting:Quilt"),
+    Row("diffusion", "Bernoulli diffusion", "#8C564B", "h", "outline", "mask", "07",
+        "diffusion", "ppcore.methods.bernoulli_diffusion:BernoulliDiffusion", "diffusion"),
+    Row("noise-GAN", "noise GAN (ours)", "#882255", "*", "outline", "mask", "07",
+        "noise_gan", "ppcore.methods.noise_gan:NoiseGAN", "noise-gan"),
     Row("fine-to-image", "fine-to-image", "#0072B2", "o", "fine mask", "image", "06",
         "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd"),
     Row("coarse-to-fine-to-image", "coarse-to-fine-to-image", "#009E73", "^", "made mask", "image", "06",
@@ -51,7 +59,8 @@ ROWS = (
         "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd-coarse"),
 )
 FLOOR = "real-train"  # real tissue of other subjects
-OURS, OURS_IMAGE = "pix2pix", "fine-to-image"  # used for outlines on the drawing page and in sets of pairs
+PRIORPATH = "pix2pix"  # what the paper kept, and what it is compared by
+OURS, OURS_IMAGE = "noise-GAN", "fine-to-image"  # used for outlines on the drawing page and in sets of pairs
 SKETCHED = "-sketches"  # generated/<name>-sketches: made from sketches (protocol B, reading R10)
 
 
@@ -62,7 +71,7 @@ def find(name: str) -> Row:
 
 def names(makes: str = "mask", given: str | None = None, trained: bool = False) -> tuple[str, ...]:
     """Names of the methods that make masks or images; only those with input `given`, only `trained` ones, if asked."""
-    return tuple(row.name for row in ROWS if row.makes == makes and given in (None, row.given) and (row.kind or not trained))
+    return tuple(row.name for row in ROWS if row.makes == makes and given in (None, row.given) and (row.model or not trained))
 
 
 def class_of(name: str) -> type:
@@ -74,6 +83,11 @@ def class_of(name: str) -> type:
 def models_trained(notebook: str) -> list[str]:
     """Folders of models/ that a notebook fills."""
     return list(dict.fromkeys(row.model for row in ROWS if row.notebook == notebook and row.model))
+
+
+def further(name: str, seeds: int) -> list[str]:
+    """Folders of generated/ with the masks of a method's second and later training, each with a seed of its own."""
+    return [f"{name}-seed{number}" for number in range(2, seeds + 1)]
 
 
 def sets_made(notebook: str | None = None) -> Iterator[str]:

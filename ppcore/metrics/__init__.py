@@ -5,9 +5,12 @@ Each file answers one question. Functions take the real set first and the synthe
     distribution   do the masks hold as much tissue as real ones?    KS, KL, intervals over subjects
     morphometry    do they have the shapes of real ones?             27 descriptors, MMD, Wasserstein-1
     frechet        do they look alike to Inception-v3?               FID, KID
+    perception     do they look alike to a network of photographs?   kd, fd
+    repetition     do textures repeat like wallpaper?                autocorrelation
     coverage       are all kinds of real mask represented?           density, coverage, occupancy of cells
     cells          are they alike in every region of mask space?     MMD by cell of a t-SNE grid and of K-means
     copying        are they copies of training masks?                nearest-train ratio, C_T
+    windows        are pieces of them copies?                        the same, of 64 px
     control        does the output keep to the outline?              IoU, boundary F1, tissue fraction, diversity
     image          do the images have real colours and detail?       10 descriptors
     quality        are the patches of a cohort sound?               train against test, threshold, stain

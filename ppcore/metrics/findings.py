@@ -11,21 +11,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ppcore.methods.table import FLOOR, OURS
+from ppcore.methods.table import FLOOR, PRIORPATH
 from ppcore.metrics.cells import LEAST, cell_means, read_cells
 from ppcore.metrics.table import COLUMNS as METRIC_COLUMNS
 from ppcore.metrics.table import LABELS, METHODS, NO_WEIGHTS, read_metrics
 from ppcore.study.errors import StudyError, warn
 
-COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid": "FID", "coverage": "coverage",
-           "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1"}
+COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid": "FID", "kd": "kd",
+           "coverage": "coverage", "repetition": "repetition", "diversity_ratio": "diversity / error",
+           "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1", "contract_control_iou": "IoU, held",
+           "contract_kd": "kd, held", "contract_mmd2": "MMD², held"}
 HIGHER = ("coverage", "density", "control_iou", "control_boundary_f1")  # higher is better; for all others, lower
 
 
 def scores(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
-    """Tidy metrics of one cohort as numbers: index (method, metric), columns value, low, high; words become nan."""
+    """Tidy metrics of one cohort as numbers: index (method, metric), columns value, low, high; words become nan.
+
+    Over several trainings, value is their mean, and low to high spans the intervals over subjects of all of them.
+    """
     table = metrics[metrics["protocol"] == protocol].set_index(["method", "metric"])[["value", "low", "high"]]
-    return table.apply(pd.to_numeric, errors="coerce").sort_index()
+    trainings = table.apply(pd.to_numeric, errors="coerce").groupby(level=[0, 1])
+    return trainings.agg({"value": "mean", "low": "min", "high": "max"})
 
 
 def methods_of(metrics: pd.DataFrame, protocol: str = "A") -> list[str]:
@@ -34,7 +40,7 @@ def methods_of(metrics: pd.DataFrame, protocol: str = "A") -> list[str]:
     return [name for name in METHODS if name in set(found)] + [name for name in found.unique() if name not in METHODS]
 
 
-def told_apart(table: pd.DataFrame, metric: str, other: str, one: str = OURS) -> str:
+def told_apart(table: pd.DataFrame, metric: str, other: str, one: str = PRIORPATH) -> str:
     """Is `one` better than `other` on a metric? "better", "worse", "alike" (the intervals overlap) or "unknown"."""
     if (one, metric) not in table.index or (other, metric) not in table.index:
         return "unknown"
@@ -56,29 +62,29 @@ def shown(table: pd.DataFrame, method: str, metric: str, digits: int = 3) -> str
 def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[str]:
     """Sentences that compare PriorPath's masks with those of the other methods, from the numbers alone: shapes, amount
     of tissue, control, then coverage, regions and FID if stored."""
-    table, others = scores(metrics), [name for name in methods_of(metrics) if name not in (OURS, FLOOR)]
+    table, others = scores(metrics), [name for name in methods_of(metrics) if name not in (PRIORPATH, FLOOR)]
     titles = {"mmd2": "Shapes (MMD²)", "ks": "Amount of tissue (KS)"}
     lines = [f"{title}: {_verdict(table, metric, others)}" for metric, title in titles.items()]
-    kept = [name for name in (OURS, *others) if (name, "control_iou") in table.index]
+    kept = [name for name in (PRIORPATH, *others) if (name, "control_iou") in table.index]
     for metric, title in (("control_iou", "Control (IoU to the outline)"),
                           ("control_boundary_f1", "Control (boundary F1)")):
-        lines.append(f"{title}: {_verdict(table, metric, [name for name in kept if name not in (OURS, 'COPY')])}"
+        lines.append(f"{title}: {_verdict(table, metric, [name for name in kept if name not in (PRIORPATH, 'COPY')])}"
                      + (" COPY is the outline itself." if "COPY" in kept else ""))
     for name in kept:
         if name != "COPY" and told_apart(table, "mmd2", "COPY", one=name) == "alike":
             lines.append(f"{name} is indistinguishable from COPY in shapes: no better than returning the outline.")
-    if (OURS, "coverage") in table.index:
+    if (PRIORPATH, "coverage") in table.index:
         lines.append(f"Coverage: {_verdict(table, 'coverage', others)}")
     means = None if cells is None else cell_means(cells).query("space == 'kmeans'").set_index("method")
     if means is not None and means["of"].max():
         lines.append(f"Regions: left empty, of {means['of'].max()} K-means cells with {LEAST} or more real masks: "
                      + ", ".join(f"{LABELS.get(name, name)} {means.loc[name, 'no_sample']}"
-                                 for name in (FLOOR, OURS, *others) if name in means.index) + ".")
+                                 for name in (FLOOR, PRIORPATH, *others) if name in means.index) + ".")
     fid = metrics[(metrics["metric"] == "fid") & (metrics["protocol"] == "A")].set_index("method")
-    if OURS in fid.index:
+    if PRIORPATH in fid.index:
         lines.append("FID: not computed; the Inception weights were not available."
-                     if fid.loc[OURS, "value"] == NO_WEIGHTS else f"FID: {fid.loc[OURS, 'value']} from "
-                     f"{fid.loc[OURS, 'n']} masks, COPY {fid.loc['COPY', 'value']}.")
+                     if fid.loc[PRIORPATH, "value"] == NO_WEIGHTS else f"FID: {fid.loc[PRIORPATH, 'value']} from "
+                     f"{fid.loc[PRIORPATH, 'n']} masks, COPY {fid.loc['COPY', 'value']}.")
     return lines
 
 
@@ -92,7 +98,7 @@ def _verdict(table: pd.DataFrame, metric: str, others: Sequence[str]) -> str:
              "unknown": "not compared (no intervals) with"}
     parts = [f"{words[outcome]} {_listed(groups[outcome])}" for outcome in words if outcome in groups]
     floor = shown(table, FLOOR, metric)
-    return (f"{LABELS[OURS]} {shown(table, OURS, metric)}{' is ' if parts else ''}{'; '.join(parts)}."
+    return (f"{LABELS[PRIORPATH]} {shown(table, PRIORPATH, metric)}{' is ' if parts else ''}{'; '.join(parts)}."
             + (f" Real masks of other subjects: {floor}." if floor else ""))
 
 

@@ -4,6 +4,8 @@ The study's primary metric, as it needs no pretrained network (reading R27). A m
 Two sets are compared over all descriptors (`mmd`, `mmd_interval`) and one by one (`wasserstein`).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import wasserstein_distance
@@ -12,14 +14,17 @@ from ppcore.masks.kinds import standardise
 from ppcore.metrics.distribution import draw_subjects
 
 
-def mmd(real: np.ndarray, synthetic: np.ndarray, permutations: int = 500,
-        seed: int = 0) -> tuple[float, float]:
+Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of two sets, as `gaussian_kernel`
+
+
+def mmd(real: np.ndarray, synthetic: np.ndarray, permutations: int = 500, seed: int = 0,
+        kernel: Kernel | None = None) -> tuple[float, float]:
     """Unbiased squared maximum mean discrepancy and its permutation p-value (Gretton et al. 2012, eq. 3).
 
     real: (N, D), synthetic: (M, D) descriptors. Returns (mmd2, p): mmd2 is about 0, of either sign, for two
     samples of one distribution, and at most 2; p = (1 + permuted values >= mmd2) / (1 + permutations).
 
-    Kernel: exp(-d^2 / 2 s^2) on descriptors standardised by the REAL set's mean and sd (at least SD_FLOOR, so
+    Kernel, unless another is given: exp(-d^2 / 2 s^2) on descriptors standardised by the REAL set's mean and sd (at least SD_FLOOR, so
     that a descriptor constant over the real set does not dominate); s is the median distance between real
     masks. One scale for all methods makes the rows of a table comparable. The price is a slightly small p
     below about 50 masks (5-8 % of equal samples fall below .05).
@@ -27,7 +32,7 @@ def mmd(real: np.ndarray, synthetic: np.ndarray, permutations: int = 500,
     that of real train against real test. Masks made from the real set's outlines lower mmd2 by about 1 / N.
     Raises ValueError for fewer than two masks in a set, unequal D, or a value that is not finite.
     """
-    n, kernel = len(real), gaussian_kernel(real, synthetic)
+    n, kernel = len(real), (kernel or gaussian_kernel)(real, synthetic)
     m = len(kernel) - n
     first = np.zeros((1 + permutations, n + m))  # which masks are in the first set; row 0: as observed
     first[:, :n] = 1
@@ -43,7 +48,7 @@ def mmd(real: np.ndarray, synthetic: np.ndarray, permutations: int = 500,
 
 def mmd_interval(real: np.ndarray, synthetic: np.ndarray, subjects_real: np.ndarray,
                  subjects_synthetic: np.ndarray, resamples: int = 200, seed: int = 0,
-                 level: float = 0.95) -> tuple[float, float]:
+                 level: float = 0.95, kernel: Kernel | None = None) -> tuple[float, float]:
     """Percentile interval of mmd2, resampling subjects rather than patches (reading R31).
 
     real: (N, D), synthetic: (M, D) descriptors. subjects_real: (N,), subjects_synthetic: (M,) labels: a mask
@@ -58,7 +63,7 @@ def mmd_interval(real: np.ndarray, synthetic: np.ndarray, subjects_real: np.ndar
     if len(subjects_real) != len(real) or len(subjects_synthetic) != len(synthetic):
         raise ValueError(f"{len(real)} real, {len(synthetic)} synthetic masks have {len(subjects_real)} and "
                          f"{len(subjects_synthetic)} subject labels: wanted one label per mask")
-    kernel = gaussian_kernel(real, synthetic)
+    kernel = (kernel or gaussian_kernel)(real, synthetic)
     drawn = draw_subjects(subjects_real, subjects_synthetic, resamples=resamples, seed=seed)
     if drawn is None:
         return float("nan"), float("nan")

@@ -55,7 +55,7 @@ def cyclegan_factor(metrics: pd.DataFrame, stain: str) -> pd.DataFrame:
     """
     value = metrics[metrics["protocol"] == "A"].set_index(["method", "metric"])["value"]
     rows = []
-    for metric, title in (("fid", "FID"), ("mmd2", "MMD²"), ("w1_mean", "W1 (sd)")):
+    for metric, title in (("fid", "FID"), ("kd", "kd"), ("mmd2", "MMD²"), ("w1_mean", "W1 (sd)")):
         found = [value.get((method, metric), "not run") for method in ("pix2pix", "CycleGAN")]
         below, above = pd.to_numeric(pd.Series(found), errors="coerce")
         word = next((word for word in found if _is_word(word)), "")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from ppcore.masks.make import tissue_mask
+from ppcore.masks.make import keep_outline, tissue_mask
 from ppcore.masks.shapes import DESCRIPTORS
 from ppcore.metrics.control import control, disagreement, diversity, fraction_rank, iou
 from ppcore.metrics.copying import copying_ct, descriptor_distance, nearest_train_ratio, pixel_distances
@@ -19,10 +19,14 @@ from ppcore.metrics.frechet import LEAST_MASKS, fid_infinity, fid_kid, inception
 from ppcore.metrics.image import DESCRIPTORS as IMAGE_DESCRIPTORS
 from ppcore.metrics.image import describe_images
 from ppcore.metrics.morphometry import mmd, mmd_interval, wasserstein
+from ppcore.metrics.perception import cubic_kernel, frechet, perceived
+from ppcore.metrics.repetition import repetition
 from ppcore.metrics.sets import MaskSet
 from ppcore.metrics.table import NO_WEIGHTS
+from ppcore.metrics.windows import Windows, window_distances
 
 TOO_FEW = "too few masks"  # written in place of FID at infinity
+HELD = ("control_iou", "control_boundary_f1")
 
 
 def similarity_rows(real: MaskSet, synthetic: MaskSet, *, permutations: int, resamples: int, seed: int,
@@ -50,6 +54,39 @@ def similarity_rows(real: MaskSet, synthetic: MaskSet, *, permutations: int, res
             _row("occupancy", occupancy(*shares), n), _row("occupancy_tv", total_variation(*shares), n)]
 
 
+def perception_rows(real: np.ndarray, synthetic: np.ndarray, subjects_real: np.ndarray, subjects_synthetic: np.ndarray, *,
+                    resamples: int, seed: int, prefix: str = "") -> list[dict]:
+    """Kernel and Fréchet distance, `kd` and `fd`, of features (N, 1280), (M, 1280) of `perception.perceived`.
+
+    subjects_*: label of each, as in `MaskSet`. prefix: of the names of the metrics.
+    """
+    distance, _ = mmd(real, synthetic, permutations=0, kernel=cubic_kernel)
+    interval = mmd_interval(real, synthetic, subjects_real, subjects_synthetic, resamples, seed, kernel=cubic_kernel)
+    return [_row(f"{prefix}kd", distance, len(synthetic), *interval),
+            _row(f"{prefix}fd", frechet(real, synthetic), len(synthetic))]
+
+
+def repetition_rows(masks: Sequence[np.ndarray], coarsen: Callable[[np.ndarray], np.ndarray]) -> list[dict]:
+    """Do textures repeat like wallpaper? `repetition` and `grid`; n counts the masks with enough texture."""
+    found = repetition(masks, coarsen)
+    return [_row(name, found[name], found["n"]) for name in ("repetition", "grid")]
+
+
+def contract_rows(outlines: Sequence[np.ndarray], generated: MaskSet, real: MaskSet,
+                  coarsen: Callable[[np.ndarray], np.ndarray], *, resamples: int, seed: int) -> list[dict]:
+    """What it costs to hold masks to their outlines (`ppcore.masks.make.keep_outline`): the same measures afterwards."""
+    held = MaskSet([keep_outline(y, x, coarsen) for x, y in zip(outlines, generated.masks, strict=True)], generated.subjects)
+    options = {"resamples": resamples, "seed": seed}
+    distance, _ = mmd(real.descriptors, held.descriptors, permutations=0)
+    covered = coverage(real.descriptors, held.descriptors)
+    kept = [row for row in control_rows(outlines, held, coarsen, **options) if row["metric"] in HELD]
+    return [_row("contract_mmd2", distance, len(outlines),
+                 *mmd_interval(real.descriptors, held.descriptors, real.subjects, held.subjects, **options)),
+            _bootstrapped("contract_coverage", len(outlines), lambda i: covered[i].mean(), real.subjects, **options),
+            *perception_rows(real.features, held.features, real.subjects, held.subjects, **options, prefix="contract_"),
+            *(row | {"metric": f"contract_{row['metric']}"} for row in kept)]
+
+
 def copying_rows(train: MaskSet, real: MaskSet, synthetic: MaskSet, *, resamples: int, seed: int) -> list[dict]:
     """Are they copies of training masks? Ratio of distances and C_T, by morphometry and (`_pixels`) by pixels.
 
@@ -65,6 +102,17 @@ def copying_rows(train: MaskSet, real: MaskSet, synthetic: MaskSet, *, resamples
                                real.subjects, synthetic.subjects, resamples=resamples, seed=seed),
                  _row(f"copying_ct{space}", copying_ct(held_out, ours), n)]
     return rows
+
+
+def window_rows(train: Windows, real: Windows, synthetic: Windows, *, resamples: int, seed: int) -> list[dict]:
+    """Are windows of 64 px copies of training windows? As `copying_rows`; none if a set has too few windows."""
+    if min(len(part.cells) for part in (train, real, synthetic)) < 2:
+        return []
+    held_out, ours = (window_distances(part, train) for part in (real, synthetic))
+    return [_bootstrapped("nearest_train_ratio_windows", len(ours),
+                          lambda r, s: nearest_train_ratio(held_out[r], ours[s]), real.subjects, synthetic.subjects,
+                          resamples=resamples, seed=seed),
+            _row("copying_ct_windows", copying_ct(held_out, ours), len(ours))]
 
 
 def control_rows(outlines: Sequence[np.ndarray], generated: MaskSet, coarsen: Callable[[np.ndarray], np.ndarray], *,
@@ -105,7 +153,7 @@ def add_holm(scores: dict[str, list[dict]]) -> None:
 def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], subjects_real: np.ndarray,
                subjects_synthetic: np.ndarray, *, permutations: int, resamples: int, seed: int,
                weights=None) -> list[dict]:
-    """Rows that compare two sets of RGB images (H, W, 3): FID and KID (as for masks), MMD and Wasserstein of colours
+    """Rows that compare two sets of RGB images (H, W, 3): FID, KID, kd and fd (as for masks), MMD and Wasserstein of colours
     and detail (`ppcore.metrics.image`). subjects_*: label of each image, (N,), as in `MaskSet`."""
     n = len(synthetic)
     scores = {"fid": NO_WEIGHTS, "kid": NO_WEIGHTS, "n": n}
@@ -115,7 +163,9 @@ def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], subj
     distance, p = mmd(*described, permutations, seed)
     interval = mmd_interval(*described, subjects_real, subjects_synthetic, resamples, seed)
     distances = wasserstein(*described)
+    seen = [perceived(images) for images in (real, synthetic)]
     return [*(_row(f"image_{name}", scores[name], scores["n"]) for name in ("fid", "kid")),
+            *perception_rows(*seen, subjects_real, subjects_synthetic, resamples=resamples, seed=seed, prefix="image_"),
             _row("image_mmd2", distance, n, *interval), _row("image_mmd_p", p, n),
             _row("image_w1_mean", distances.mean(), n),
             *(_row(f"image_w1_{name}", value, n) for name, value in zip(IMAGE_DESCRIPTORS, distances))]

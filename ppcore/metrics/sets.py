@@ -10,6 +10,7 @@ import numpy as np
 from ppcore.masks.make import read_mask
 from ppcore.masks.shapes import describe_all
 from ppcore.metrics.copying import small_masks
+from ppcore.metrics.perception import perceived
 
 
 class MaskFiles(Sequence):
@@ -44,6 +45,11 @@ class MaskSet:
     def descriptors(self) -> np.ndarray:
         """Morphometry of each mask, (N, D) (reading R27)."""
         return describe_all(self.masks)
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """What a network trained on photographs sees of each mask, (N, 1280) (`ppcore.metrics.perception`)."""
+        return perceived(self.masks)
 
     @cached_property
     def small(self) -> np.ndarray:

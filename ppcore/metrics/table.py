@@ -14,12 +14,13 @@ LABELS = {row.name: row.label for row in ROWS}
 COLUMNS = ("cohort", "method", "protocol", "metric", "value", "low", "high", "n", "seed", "device", "commit")
 NO_WEIGHTS = "no weights"  # written for FID and KID without the Inception weights (reading R26)
 
-MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "mmd2", "mmd_p", "mmd_p_holm", "w1_mean",
-                "density", "coverage", "occupancy", "occupancy_tv", "nearest_train_ratio", "copying_ct", "control_iou",
+MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "kd", "fd", "mmd2", "mmd_p", "mmd_p_holm", "w1_mean",
+                "density", "coverage", "occupancy", "occupancy_tv", "repetition", "grid", "nearest_train_ratio", "copying_ct", "control_iou",
                 "control_boundary_f1", "control_fraction_error", "control_fraction_bias", "control_fraction_rank",
                 "diversity", "diversity_ratio")  # in the order in which notebook 08 shows them
-COPYING_METRICS = ("nearest_train_ratio", "copying_ct", "nearest_train_ratio_pixels", "copying_ct_pixels")
-IMAGE_METRICS = ("image_fid", "image_kid", "image_mmd2", "image_mmd_p", "image_w1_mean", "image_control_iou")
+COPYING_METRICS = ("nearest_train_ratio", "copying_ct", "nearest_train_ratio_pixels", "copying_ct_pixels",
+                   "nearest_train_ratio_windows", "copying_ct_windows")
+IMAGE_METRICS = ("image_fid", "image_kid", "image_kd", "image_fd", "image_mmd2", "image_mmd_p", "image_w1_mean", "image_control_iou")
 
 
 def compare(scores: dict[str, list[dict]], metrics: Sequence[str]) -> pd.DataFrame:
@@ -32,16 +33,16 @@ def table_2(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
     """Table 2 from the tidy metrics of one cohort: one row per method of METHODS (from sketches: SKETCH_METHODS), run
     or not. Rows of several training seeds give `mean [least, largest]` over the seeds (reading R31)."""
     return _table(metrics[metrics["protocol"] == protocol], METHODS if protocol == "A" else SKETCH_METHODS, {
-        "ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID",
+        "ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID", "kd": "kd",
         "mmd2": "MMD²", "mmd_p_holm": "MMD p (Holm)", "w1_mean": "W1 (sd)", "density": "density",
-        "coverage": "coverage", "nearest_train_ratio": "nearest-train ratio", "control_iou": "IoU to outline",
-        "control_boundary_f1": "boundary F1", "diversity": "diversity"})
+        "coverage": "coverage", "repetition": "repetition", "nearest_train_ratio": "nearest-train ratio", "control_iou": "IoU to outline",
+        "control_boundary_f1": "boundary F1", "diversity_ratio": "diversity / error"})
 
 
 def image_table(metrics: pd.DataFrame) -> pd.DataFrame:
     """The same for images: one row per method of IMAGE_METHODS."""
     return _table(metrics[metrics["metric"].str.startswith("image_")], IMAGE_METHODS, {
-        "image_fid": "FID", "image_kid": "KID", "image_mmd2": "MMD²", "image_mmd_p": "MMD p",
+        "image_fid": "FID", "image_kid": "KID", "image_kd": "kd", "image_mmd2": "MMD²", "image_mmd_p": "MMD p",
         "image_w1_mean": "W1 (sd)", "image_control_iou": "IoU to fine mask"})
 
 

@@ -9,28 +9,40 @@ import numpy as np
 import pytest
 import torch
 
-from ppcore.drawing.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, open_models
+from ppcore.drawing.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, in_the_box, open_models
 from ppcore.drawing.stored import reproduce, save
-from ppcore.masks.make import read_mask, write_mask
+from ppcore.masks.make import coarse_mask, read_mask, write_mask
 from ppcore.masks.patches import read_image
+from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings
 from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
 from ppcore.methods.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
+from ppcore.metrics.control import iou
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import data_folder
 from ppcore.training.model_card import write_model
 
 H, W = 64, 128
-FINE, IMAGE = Pix2PixSettings(ngf=4, ndf=4, levels=5), Pix2PixHDSettings(ngf=4, ndf=4, downs=2, blocks=1)
+FINE, IMAGE = NoiseGANSettings(H, W, lenders=3, ndf=4), Pix2PixHDSettings(ngf=4, ndf=4, downs=2, blocks=1)
+OTHER = Pix2PixSettings(ngf=4, ndf=4, levels=5)
 
 
 def store_models(cohort: str = "PHANTOM", image: bool = True, seed: int = 0) -> None:
     """Models of no training, and one coarse mask, which tells the size of a patch."""
     folder = data_folder("smoke", cohort)
-    methods = {"pix2pix": Pix2Pix(FINE, seed)} | ({"pix2pixhd": Pix2PixHD(IMAGE, seed)} if image else {})
+    methods = {"noise-gan": with_textures(NoiseGAN(FINE, seed)), "pix2pix": Pix2Pix(OTHER, seed)}
+    methods |= {"pix2pixhd": Pix2PixHD(IMAGE, seed)} if image else {}
     for name, method in methods.items():
         card = {"method": type(method).__name__, "settings": vars(method.settings), "training": {"steps": 0}}
         write_model(method, folder / "models" / name, card)
     write_mask(folder / "coarse" / "patch-0.png", disc())
+
+
+def with_textures(method: NoiseGAN) -> NoiseGAN:
+    """Texture maps of no patch, and outlines of none."""
+    library, generator = method.networks["generator"].textures, torch.Generator().manual_seed(0)
+    library.maps.copy_(torch.randint(-40, 40, library.maps.shape, generator=generator))
+    library.thumbnails.copy_(torch.randint(256, library.thumbnails.shape, generator=generator))
+    return method
 
 
 def disc() -> np.ndarray:
@@ -80,14 +92,14 @@ def test_a_long_job_lets_an_answer_in(models, monkeypatch):
             return generate(method, masks, seeds)
         return call
 
-    for kind in (Pix2Pix, Pix2PixHD):
+    for kind in (NoiseGAN, Pix2PixHD):
         monkeypatch.setattr(kind, "generate", noted(kind.generate))
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(draw_images, models, Drawing(disc(), disc(), 1, [disc()] * 200))
         assert begun.wait(60)
         draw_fine(models, disc(), 1)
         job.result()
-    assert served.index(Pix2Pix) < 200
+    assert served.index(NoiseGAN) < 200
 
 
 @pytest.mark.parametrize("sketch, words", [
@@ -129,7 +141,7 @@ def test_a_stored_drawing_is_made_again_bit_for_bit_and_a_changed_one_is_found(m
     np.testing.assert_array_equal(read_image(folder / "rgb_1.webp"), drawing.images[1])
     record = json.loads((folder / "drawing.json").read_text())
     assert record["asked"] == disc().mean() and record["obtained"] == [mask.mean() for mask in drawing.fine]
-    assert {"cohort", "profile", "commit", "seed"} <= set(record) and set(record["models"]) == {"pix2pix", "pix2pixhd"}
+    assert {"cohort", "profile", "commit", "seed"} <= set(record) and set(record["models"]) == {"noise-gan", "pix2pixhd"}
     assert reproduce(folder) == []
     write_mask(folder / "fine_1.png", 1 - drawing.fine[1])
     (folder / "rgb_0.webp").unlink()
@@ -139,7 +151,7 @@ def test_a_stored_drawing_is_made_again_bit_for_bit_and_a_changed_one_is_found(m
 def test_a_model_trained_since_is_told(models):
     folder = save(models, draw_fine(models, disc(), 1), "first")
     store_models(seed=1)
-    with pytest.raises(StudyError, match="was made by another pix2pix, which has been trained again since"):
+    with pytest.raises(StudyError, match="was made by another noise-gan, which has been trained again since"):
         reproduce(folder)
 
 
@@ -181,18 +193,34 @@ def test_without_an_image_model_masks_are_answered_stored_and_made_again(tmp_pat
 
 def test_without_a_model_the_command_that_trains_one_is_named_and_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
-    with pytest.raises(StudyError, match="no trained pix2pix.*\n.*--profile demo --cohort MINE --slides DIR"):
+    with pytest.raises(StudyError, match="no trained noise-gan.*\n.*--profile demo --cohort MINE --slides DIR"):
         open_models("demo", "MINE")
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_in_the_box_answers_before_anything_is_trained(tmp_path, monkeypatch):
+    """It keeps to the outline, two seeds differ, and a model that is trained later replaces it."""
+    monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
+    models = open_models("demo", "PHANTOM")
+    assert (models.height, models.width) == (256, 512) and models.image is None
+    outline = np.zeros((256, 512), np.uint8)
+    outline[40:200, 60:400] = 1
+    drawing = draw_fine(models, outline, 1, variants=2)
+    assert [iou(coarse_mask(mask), outline) > 0.85 for mask in drawing.fine] == [True, True]
+    assert np.mean(drawing.fine[0] != drawing.fine[1]) > 0.01
+    assert reproduce(save(models, drawing, "first")) == []
+    write_model(with_textures(NoiseGAN(FINE)), data_folder("demo", "PHANTOM") / "models" / "noise-gan",
+                {"method": "NoiseGAN", "settings": vars(FINE), "training": {"steps": 0}})
+    assert not in_the_box("demo", "PHANTOM")
+
+
 def test_a_damaged_model_is_told(models):
-    folder = data_folder("smoke", "PHANTOM") / "models" / "pix2pix"
+    folder = data_folder("smoke", "PHANTOM") / "models" / "noise-gan"
     (folder / "generator.safetensors").write_bytes(b"x")
-    with pytest.raises(StudyError, match="pix2pix cannot be read"):
+    with pytest.raises(StudyError, match="noise-gan cannot be read"):
         open_models("smoke", "PHANTOM")
     shutil.rmtree(folder)
-    with pytest.raises(StudyError, match="no trained pix2pix"):
+    with pytest.raises(StudyError, match="no trained noise-gan"):
         open_models("smoke", "PHANTOM")
 
 
@@ -201,8 +229,8 @@ def test_one_starts_from_the_best_example_of_each_kind_in_turn(tmp_path):
 
     for name in "abcd":
         write_mask(tmp_path / "coarse" / f"{name}.png", np.ones((4, 8), np.uint8))
-    assert [path.stem for path in _typical(tmp_path)] == list("abcd")  # before notebook 03
+    assert [path.stem for path in _typical(tmp_path / "coarse")] == list("abcd")  # before notebook 03
     (tmp_path / "clusters").mkdir()
     (tmp_path / "clusters" / "index.csv").write_text(
         "patch,cluster,distance,rank\na,1,2,2\nb,1,1,1\nc,2,3,2\nd,2,1,1\n")
-    assert [path.stem for path in _typical(tmp_path)] == ["b", "d", "a", "c"]
+    assert [path.stem for path in _typical(tmp_path / "coarse")] == ["b", "d", "a", "c"]

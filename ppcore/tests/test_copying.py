@@ -9,6 +9,8 @@ from ppcore.masks.shapes import describe_all
 from ppcore.metrics.control import iou
 from ppcore.metrics.copying import (SIZE, copying_ct, descriptor_distance, nearest_outline, nearest_train_ratio,
                                     pixel_distances, small_masks)
+from ppcore.metrics.rows import window_rows
+from ppcore.metrics.windows import draw_windows, window_distances
 
 
 def blobs(count: int, seed: int) -> list[np.ndarray]:
@@ -97,3 +99,24 @@ def test_the_nearest_outline_is_the_training_mask_itself_where_it_is_one():
     np.testing.assert_array_equal(nearest_outline(small[[7, 3]], small), [7, 3])
     moved = np.roll(small[5].reshape(SIZE), 1, axis=1).reshape(1, -1)
     assert nearest_outline(moved, small) == [5]
+
+
+def test_a_copied_window_is_found_however_it_is_turned_and_a_new_one_is_not():
+    rng = np.random.default_rng(0)
+    train = [(rng.random((128, 192)) < 0.6).astype(np.uint8) for _ in range(3)]
+    copies = [np.rot90(train[0]), train[1][:, ::-1], train[2].T]
+    others = [(rng.random((128, 192)) < 0.6).astype(np.uint8) for _ in range(3)]
+    who = np.array(["a", "b", "c"])
+    known = draw_windows(train, who, 10_000, 1)
+    assert len(known.cells) == 3 * 9 * 17 and set(known.subjects) == set(who)
+    found, new = (window_distances(draw_windows(masks, who, 60, 1), known) for masks in (copies, others))
+    assert found.max() < 1e-3 and new.min() > 0.1
+    rows = {row["metric"]: row for row in window_rows(known, draw_windows(others, who, 60, 2), draw_windows(copies, who, 60, 1),
+                                                      resamples=20, seed=0)}
+    assert float(rows["nearest_train_ratio_windows"]["value"]) < 0.01 and float(rows["copying_ct_windows"]["value"]) < -8
+
+
+def test_masks_too_small_or_all_tissue_have_no_windows_to_compare():
+    for mask in (np.ones((64, 128), np.uint8), np.zeros((32, 32), np.uint8)):
+        windows = draw_windows([mask], np.array(["a"]), 5, 0)
+        assert windows.cells.shape == (0, 256) and window_rows(windows, windows, windows, resamples=9, seed=0) == []

@@ -7,59 +7,75 @@ import numpy as np
 import pandas as pd
 
 from ppcore.experiments import variants
-from ppcore.methods.table import FLOOR, OURS
+from ppcore.methods.table import FLOOR, OURS, PRIORPATH
 from ppcore.metrics.findings import COLUMNS, methods_of, read_run, reading, scores, shown, told_apart
 from ppcore.metrics.table import LABELS
 
 
+SHOWN = {"mmd2": "MMD² to real test masks", "kd": "kd to real test masks"}  # README's tables
+SHORT = {"mmd2": "shapes (MMD²)", "kd": "texture (kd)"}
+
+
 def results(folders: Sequence[Path]) -> str:
-    """README's table, MMD² of every method in every run, and its sentences."""
+    """README's tables, MMD² and kd of every method in every run, and their sentences."""
     runs = {folder.name: read_run(folder)[0] for folder in folders}
     trainings = {folder.name: pd.read_csv(folder / "variants.csv") for folder in folders
                  if (folder / "variants.csv").exists()}
-    return "\n".join([side_by_side(runs), *(f"- {sentence}" for sentence in across(runs, trainings))])
+    tables = [side_by_side(runs, metric, title) for metric, title in SHOWN.items()]
+    return "\n".join([*tables, *(f"- {sentence}" for sentence in across(runs, trainings))])
 
 
-def side_by_side(runs: Mapping[str, pd.DataFrame]) -> str:
-    """runs: cohort -> tidy metrics. One row per method; the last row is how well PriorPath keeps to the outline."""
+def side_by_side(runs: Mapping[str, pd.DataFrame], metric: str, title: str) -> str:
+    """runs: cohort -> tidy metrics. One row per method; empty if no run has the metric.
+
+    The last rows, below MMD², are how well PriorPath and our model keep to the outline.
+    """
+    runs = {cohort: metrics for cohort, metrics in runs.items() if metric in set(metrics["metric"])}
+    if not runs:
+        return ""
     methods = list(dict.fromkeys(name for metrics in runs.values() for name in methods_of(metrics)))
     tables = {cohort: scores(metrics) for cohort, metrics in runs.items()}
-    cells = [[LABELS.get(name, name), *(shown(table, name, "mmd2") for table in tables.values())] for name in methods]
-    cells.append([f"IoU to the outline, {LABELS[OURS]}",
-                  *(shown(table, OURS, "control_iou") for table in tables.values())])
-    rows = [["MMD² to real test masks", *runs], ["---"] * (len(runs) + 1), *cells]
+    cells = [[LABELS.get(name, name), *(shown(table, name, metric) for table in tables.values())] for name in methods]
+    if metric == "mmd2":
+        cells += [[f"IoU to the outline, {LABELS[name]}", *(shown(table, name, "control_iou") for table in tables.values())]
+                  for name in (PRIORPATH, OURS)]
+    rows = [[title, *runs], ["---"] * (len(runs) + 1), *cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
 def across(runs: Mapping[str, pd.DataFrame], trainings: Mapping[str, pd.DataFrame]) -> list[str]:
-    """What holds over several runs, in up to five sentences that follow from the numbers alone.
+    """What holds over several runs, in up to seven sentences that follow from the numbers alone.
 
     runs: cohort -> tidy metrics. trainings: cohort -> variants.csv of notebook 12, where that was run.
     """
     tables = {cohort: scores(metrics) for cohort, metrics in runs.items()}
-    verdicts = {metric: {cohort: _verdicts(runs[cohort], tables[cohort], metric) for cohort in runs}
-                for metric in ("mmd2", "ks")}
-    sentences = [_compared("**Shapes** (MMD²)", verdicts["mmd2"]),
-                 _compared("**Amount of tissue** (KS)", verdicts["ks"]) + f" FID {_fid(runs)}."]
-    if control := _span(tables, OURS, "control_iou"):
+    verdicts = {(metric, one): {cohort: _verdicts(runs[cohort], tables[cohort], metric, one) for cohort in runs}
+                for metric in ("mmd2", "ks", "kd") for one in (PRIORPATH, OURS)}
+    sentences = [_compared("**Shapes** (MMD²)", verdicts["mmd2", PRIORPATH]),
+                 _compared("**Amount of tissue** (KS)", verdicts["ks", PRIORPATH]) + f" FID {_fid(runs)}."]
+    if any(verdicts["mmd2", OURS].values()):
+        sentences += [_compared(f"**Beyond the paper**, {title}", verdicts[metric, OURS], f"the {LABELS[OURS]}")
+                      for metric, title in SHORT.items() if any(verdicts[metric, OURS].values())]
+        sentences += _seeds(runs)
+    if control := _span(tables, PRIORPATH, "control_iou"):
         real = _span(tables, "nearest-train", "control_iou")
         sentences.append("**Control**: coarsened again, PriorPath's masks overlap the outline with an IoU of "
                          f"{control}" + (f"; the real masks of nearest-train, with {real}." if real else "."))
-    if covered := _span(tables, OURS, "coverage"):
+    if covered := _span(tables, PRIORPATH, "coverage"):
         real = _span(tables, FLOOR, "coverage")
         sentences.append(f"**Variety**: PriorPath covers {covered} of the real test masks"
                          + (f"; real masks of other subjects cover {real}." if real else "."))
-    return sentences + ([_chance(tables, verdicts["mmd2"], trainings)] if trainings else [])
+    return sentences + ([_chance(tables, verdicts["mmd2", PRIORPATH], trainings)] if trainings else [])
 
 
-def _verdicts(metrics: pd.DataFrame, table: pd.DataFrame, metric: str) -> dict[str, str]:
-    """Method -> whether PriorPath is "better", "alike" or "worse"; without those that cannot be compared."""
-    found = {name: told_apart(table, metric, name) for name in methods_of(metrics) if name not in (OURS, FLOOR)}
+def _verdicts(metrics: pd.DataFrame, table: pd.DataFrame, metric: str, one: str) -> dict[str, str]:
+    """Method -> whether `one` is "better", "alike" or "worse"; without those that cannot be compared."""
+    found = {name: told_apart(table, metric, name, one) for name in methods_of(metrics) if name not in (one, FLOOR)}
     return {name: verdict for name, verdict in found.items() if verdict != "unknown"}
 
 
-def _compared(title: str, verdicts: Mapping[str, dict[str, str]]) -> str:
-    """On how many cohorts PriorPath is better and worse than each method."""
+def _compared(title: str, verdicts: Mapping[str, dict[str, str]], who: str = "PriorPath") -> str:
+    """On how many cohorts a method, called `who`, is better and worse than each other one."""
     compared = {cohort: found for cohort, found in verdicts.items() if found}
     if not compared:
         return f"{title}: no cohort has intervals, so nothing is compared."
@@ -70,14 +86,26 @@ def _compared(title: str, verdicts: Mapping[str, dict[str, str]]) -> str:
         than = ", ".join(f"{LABELS.get(name, name)} on {count}" for name, count in counts.items() if count)
         parts += [f"{word} than {than}"] if than else []
     on = "the one cohort" if len(compared) == 1 else f"the {len(compared)} cohorts"
-    return f"{title}: of {on} with intervals, PriorPath is {'; '.join(parts) or 'neither better nor worse on any'}."
+    return f"{title}: of {on} with intervals, {who} is {'; '.join(parts) or 'neither better nor worse on any'}."
+
+
+def _seeds(runs: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Over which MMD² the trainings of one method spread, where it was trained several times."""
+    parts = []
+    for cohort, metrics in runs.items():
+        own = metrics[(metrics["metric"] == "mmd2") & (metrics["protocol"] == "A")]
+        for method, rows in own.groupby("method", sort=False):
+            if len(rows) > 1:
+                values = rows["value"].astype(float)
+                parts.append(f"{LABELS[method]} on {cohort} {values.min():.3g} to {values.max():.3g} ({len(rows)} seeds)")
+    return [f"**Seeds**: MMD² from one training to another: {'; '.join(parts)}."] if parts else []
 
 
 def _fid(runs: Mapping[str, pd.DataFrame]) -> str:
     """The FID of PriorPath in every run that has one."""
     values = {}
     for cohort, metrics in runs.items():
-        rows = metrics[(metrics["metric"] == "fid") & (metrics["protocol"] == "A") & (metrics["method"] == OURS)]
+        rows = metrics[(metrics["metric"] == "fid") & (metrics["protocol"] == "A") & (metrics["method"] == PRIORPATH)]
         if rows["value"].map(_is_number).any():
             values[cohort] = rows["value"].iloc[0]
     if not values:
@@ -123,7 +151,7 @@ def markdown(folder: str | Path) -> str:
     folder = Path(folder)
     metrics, cells, record = read_run(folder)
     table = scores(metrics)
-    words = metrics[metrics["protocol"] == "A"].set_index(["method", "metric"])
+    words = metrics[metrics["protocol"] == "A"].drop_duplicates(["method", "metric"]).set_index(["method", "metric"])
     columns = {metric: title for metric, title in COLUMNS.items() if metric in set(metrics["metric"])}
     lines = [_what_it_was(folder, metrics, record), "",
              f"| method | n | {' | '.join(columns.values())} |", "|---" * (len(columns) + 2) + "|"]
@@ -133,7 +161,7 @@ def markdown(folder: str | Path) -> str:
     sentences = reading(metrics, cells)
     if (folder / "variants.csv").exists():
         others = {LABELS.get(name, name): table.loc[(name, "mmd2"), "value"] for name in methods_of(metrics)
-                  if name not in (OURS, FLOOR)}
+                  if name not in (PRIORPATH, FLOOR)}
         sentences += variants.reading(pd.read_csv(folder / "variants.csv"), others)
     lines += ["", *(f"- {sentence}" for sentence in sentences), ""]
     if (folder / "plane.png").exists():

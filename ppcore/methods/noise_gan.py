@@ -1,0 +1,146 @@
+"""How is the noise GAN trained? A generator that draws fine masks instead of guessing one.
+
+Beyond the paper. pix2pix has one answer to an outline, and where the outline is wide and uniform, nothing but the frame
+of the patch to make texture of. Here every convolution of the decoder gets a map of Gaussian noise, and a texture map
+(`ppcore.methods.texture`) says what the outline leaves open. Real and made masks of one outline are judged as a pair at
+the same place (relativistic pairing, R3GAN, Huang et al. 2024, arXiv 2501.05441). Instead of L1, which pulls all draws
+towards one mean, equation (4)'s C itself is a loss: C(G(x, z)) shall be x.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ppcore.methods.sampling import Seed, generate
+from ppcore.methods.texture import CHANNELS, TexturedCrops, TextureLibrary, textures_of
+from ppcore.networks.layers import init_weights
+from ppcore.networks.noise import draw_noise
+from ppcore.networks.noise_unet import LocalDiscriminator, NoiseUNet
+from ppcore.training.method import freeze, update
+
+
+@dataclass(frozen=True)
+class NoiseGANSettings:
+    """Settings of a noise GAN.
+
+    height, width: of a patch, px. lenders: training patches that the model keeps texture maps of. widths: channels of
+    the generator. ndf: first width of the discriminator. lambda_coarse: weight of the distance of C(G(x)) from x.
+    open_size, close_size: kernels of C, px. gamma: weight of the gradient penalty; sigma: length of its finite
+    difference; every: a step in so many has it. learning_rate: the generator's; the discriminator's is twice that.
+    noise, texture, moments: False leaves an ingredient out.
+    """
+
+    height: int = 512
+    width: int = 1024
+    lenders: int = 256
+    widths: tuple[int, ...] = (24, 48, 64, 64)
+    ndf: int = 24
+    lambda_coarse: float = 5.0
+    open_size: int = 5
+    close_size: int = 10
+    gamma: float = 0.1
+    sigma: float = 0.1
+    every: int = 4
+    learning_rate: float = 5e-4
+    noise: bool = True
+    texture: bool = True
+    moments: bool = True
+
+
+class NoiseGAN:
+    """G turns a coarse mask x, a texture map and noise z into a fine mask; D tells real masks from made ones.
+
+    Its weights are drawn from `seed`; `train` draws them again from the seed of the run. `remember` must be called
+    before `train`.
+    """
+
+    Settings = NoiseGANSettings
+    generators = ("generator",)
+
+    def __init__(self, settings: NoiseGANSettings, seed: int = 0) -> None:
+        self.settings = settings
+        self.networks: dict[str, nn.Module] = {
+            "generator": NoiseUNet(settings.widths, CHANNELS, settings.noise),
+            "discriminator": LocalDiscriminator(settings.ndf, CHANNELS, settings.moments),
+        }
+        # stored with the generator's weights
+        self.networks["generator"].textures = TextureLibrary(settings.lenders, settings.height, settings.width)
+        self.initialise(seed)
+
+    def initialise(self, seed: int) -> None:
+        """Draw all weights from `seed` and make new optimisers."""
+        init_weights(nn.ModuleDict(self.networks), seed)
+        rates = {"generator": 1, "discriminator": 2}
+        self.optimizers = {name: torch.optim.Adam(self.networks[name].parameters(), factor * self.settings.learning_rate,
+                                                  betas=(0.0, 0.99), fused=True) for name, factor in rates.items()}
+
+    def remember(self, data: TexturedCrops, seed: int) -> None:
+        """Keep texture maps of training patches, to borrow from when masks are made."""
+        self.networks["generator"].textures.fill(data, seed)
+
+    def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Update D, then G, on crops `coarse`, `fine` (B, 1, S, S) in [-1, 1] with their `texture`; return the losses.
+
+        `D`: without its penalty. `G_gan`: adversarial loss of G. `G_coarse`: mean distance of C(G(x)) from x.
+        """
+        x, y, texture = batch["coarse"], batch["fine"], batch["texture"]
+        G, D, given = self.networks["generator"], self.networks["discriminator"], self.settings
+        made = as_mask(G(x, texture, draw_noise(G.noise(*x.shape[-2:]), len(x), x.device)))
+
+        freeze(D, frozen=False)
+        both, twice = torch.cat([y, made.detach()]), (torch.cat([x, x]), torch.cat([texture, texture]))
+        judged = D(twice[0], both, twice[1])
+        loss_D = sum(pairing(*logits.chunk(2)) for logits in judged)
+        penalty = 0.0
+        if given.gamma and torch.rand(()) < 1 / given.every:
+            moved = D(twice[0], both + given.sigma * torch.randn_like(both), twice[1])
+            slope = sum((near - logits).square().mean() for near, logits in zip(moved, judged)) / given.sigma**2
+            penalty = given.every * given.gamma / 2 * slope
+        update(self.optimizers["discriminator"], loss_D + penalty)
+
+        freeze(D)
+        with torch.no_grad():
+            real = D(x, y, texture)
+        loss_gan = sum(pairing(m, r) for r, m in zip(real, D(x, made, texture)))
+        loss_coarse = (coarse(made, given.open_size, given.close_size) - x).abs().mean() / 2
+        update(self.optimizers["generator"], loss_gan + given.lambda_coarse * loss_coarse)
+        return {"D": loss_D, "G_gan": loss_gan, "G_coarse": loss_coarse}
+
+    def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
+        """Fine masks (B, 1, H, W) in [-1, 1] from coarse ones; tissue is above 0 (R14). See `sampling.generate`.
+
+        A seed gives the noise and the patch that lends its texture map. The last part of noise that is given instead
+        of a seed is the texture map itself.
+        """
+        textures = textures_of(self, coarse, seeds)
+        seeds = [seed if isinstance(seed, int) else seed[:-1] for seed in seeds]
+        return torch.tanh(generate(self.networks["generator"], coarse, seeds, textures) / 2)
+
+
+def as_mask(logits: Tensor) -> Tensor:
+    """Logits to masks in {-1, 1}, with the gradient of tanh(logits / 2) (straight through; Bengio et al. 2013)."""
+    soft = torch.tanh(logits / 2)
+    return torch.where(logits > 0, 1.0, -1.0) + (soft - soft.detach())
+
+
+def pairing(better: Tensor, worse: Tensor) -> Tensor:
+    """Relativistic loss: how little the logits of `better` exceed those of `worse` at the same place; a scalar."""
+    return F.softplus(worse - better).mean()
+
+
+def coarse(mask: Tensor, open_size: int, close_size: int) -> Tensor:
+    """C of masks (B, 1, H, W) in [-1, 1], with gradients; on {-1, 1} it equals `ppcore.masks.make.coarse_mask`."""
+    centre, mirrored = open_size // 2, open_size - 1 - open_size // 2
+    mask = dilate(-dilate(-mask, open_size, centre), open_size, mirrored)
+    centre, mirrored = close_size // 2, close_size - 1 - close_size // 2
+    return -dilate(-dilate(mask, close_size, centre), close_size, mirrored)
+
+
+def dilate(mask: Tensor, size: int, before: int) -> Tensor:
+    """The largest value of size x size px, `before` of them above and to the left; the border is neutral."""
+    after = size - 1 - before
+    mask = F.max_pool2d(F.pad(mask, (before, after, 0, 0), value=-torch.inf), (1, size), 1)
+    return F.max_pool2d(F.pad(mask, (0, 0, before, after), value=-torch.inf), (size, 1), 1)

@@ -1,0 +1,133 @@
+"""How far does a mask get that is sewn together from real ones? Quilting, a baseline without training.
+
+After Efros and Freeman 2001, "Image quilting for texture synthesis and transfer". A training patch with a similar
+outline is drawn, so that the texture of a mask is of one kind. Each window of the outline gets a window of that
+patch's subject whose coarse mask looks alike, out of eight flips and turns; of the best few, the one that continues
+what lies beside it. Windows are joined along the path where they disagree least.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ppcore.masks.patches import to_tensor
+from ppcore.methods.texture import thumbnail
+from ppcore.study.seeds import rng_of
+
+WINDOW, OVERLAP, BORDER = 32, 8, 8  # px: a window, what neighbours share, and what is compared around it
+CELL = 8  # px: coarse masks are compared in means of such cells
+CELLS = (WINDOW + 2 * BORDER) // CELL
+LENDERS = 10  # the patch is drawn among so many with the most similar outlines
+PATCHES = 4  # windows come from so many patches of its subject
+FEW = 6  # windows that are tried at each place
+CHANCE = 0.02  # random part of a window's cost, in mean squared difference of cells
+BACK = (0, 1, 2, 3, 4, 6, 5, 7)  # the turn that undoes each turn of `turned`
+
+
+@dataclass(frozen=True)
+class Quilt:
+    """Training pairs to cut windows from.
+
+    fine, coarse: N masks (H, W) in {0, 1}. subjects: (N,) labels.
+    """
+
+    fine: Sequence[np.ndarray]
+    coarse: Sequence[np.ndarray]
+    subjects: np.ndarray
+    windows: list[np.ndarray] = field(init=False, repr=False)
+    thumbnails: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows", [cells_of(np.pad(x, BORDER, mode="edge")) for x in self.coarse])
+        object.__setattr__(self, "thumbnails", np.stack([self._thumbnail(x) for x in self.coarse]))
+
+    def draw(self, outline: np.ndarray, seed: int) -> np.ndarray:
+        """A fine mask (H, W) uint8 for an outline (H, W) in {0, 1}."""
+        rng = rng_of(seed)
+        lenders = self._lenders(self._thumbnail(outline), rng)
+        library = np.concatenate([self.windows[i].reshape(-1, CELLS**2) for i in lenders])
+        across = self.windows[lenders[0]].shape[1]
+        per_patch = self.windows[lenders[0]].shape[0] * across
+        step, (height, width) = WINDOW - OVERLAP, outline.shape
+        rows, columns = (-(-(side - OVERLAP) // step) for side in outline.shape)
+        size = rows * step + OVERLAP, columns * step + OVERLAP
+        wide = np.pad(outline, [(BORDER, BORDER + whole - side) for whole, side in zip(size, outline.shape)], mode="edge")
+        places = [(row * step, column * step) for row in range(rows) for column in range(columns)]
+        candidates = self._candidates(wide, places, library, rng)
+        made = np.zeros(size, np.uint8)
+        for (top, left), few in zip(places, candidates):
+            asked = wide[top + BORDER:top + BORDER + WINDOW, left + BORDER:left + BORDER + WINDOW]
+            there = made[top:top + WINDOW, left:left + WINDOW]
+            best, least = None, np.inf
+            for candidate in few:
+                turn, window = divmod(int(candidate), len(library))
+                patch, place = divmod(window, per_patch)
+                row, column = (CELL * part for part in divmod(place, across))
+                x, y = (turned(masks[lenders[patch]][row:row + WINDOW, column:column + WINDOW], BACK[turn])
+                        for masks in (self.coarse, self.fine))
+                y = np.where(x == asked, y, asked)  # where the lender's outline differs, the one asked for
+                wrong = np.count_nonzero(x != asked)
+                wrong += np.count_nonzero(y[:OVERLAP] != there[:OVERLAP]) if top else 0
+                wrong += np.count_nonzero(y[:, :OVERLAP] != there[:, :OVERLAP]) if left else 0
+                if wrong < least:
+                    best, least = y, wrong
+            keep = np.zeros((WINDOW, WINDOW), bool)
+            if left:
+                keep[:, :OVERLAP] |= seam(best[:, :OVERLAP] != there[:, :OVERLAP])
+            if top:
+                keep[:OVERLAP] |= seam((best[:OVERLAP] != there[:OVERLAP]).T).T
+            made[top:top + WINDOW, left:left + WINDOW] = np.where(keep, there, best)
+        return made[:height, :width]
+
+    @staticmethod
+    def _thumbnail(outline: np.ndarray) -> np.ndarray:
+        return thumbnail(to_tensor(outline)[None]).float().flatten().numpy()
+
+    def _lenders(self, thumbnail: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Patches of one subject: one drawn among those most like the outline, and those of its subject most like it."""
+        distance = np.square(self.thumbnails - thumbnail).sum(1)
+        first = rng.choice(np.argsort(distance, kind="stable")[:LENDERS])
+        own = np.flatnonzero(self.subjects == self.subjects[first])
+        return own[np.argsort(np.square(self.thumbnails[own] - self.thumbnails[first]).sum(1), kind="stable")[:PATCHES]]
+
+    def _candidates(self, wide: np.ndarray, places: list[tuple[int, int]], library: np.ndarray,
+                    rng: np.random.Generator) -> np.ndarray:
+        """For each place the FEW cheapest of 8 x len(library) turned windows, as turn * len(library) + window."""
+        side = WINDOW + 2 * BORDER
+        asked = np.stack([wide[top:top + side, left:left + side] for top, left in places]).astype(np.float32)
+        asked = asked.reshape(len(asked), CELLS, CELL, CELLS, CELL).mean((2, 4))
+        turns = np.stack([[turned(cells, turn) for turn in range(8)] for cells in asked]).reshape(-1, CELLS**2)
+        cost = (turns**2).sum(1)[:, None] + (library**2).sum(1) - 2 * turns @ library.T
+        cost = cost.reshape(len(places), -1) / CELLS**2
+        cost += CHANCE * rng.random(cost.shape, dtype=np.float32)
+        return np.argpartition(cost, FEW, axis=1)[:, :FEW]
+
+
+def cells_of(mask: np.ndarray) -> np.ndarray:
+    """For each cell of a mask, the means of the CELLS x CELLS cells that begin there: (h, w, CELLS^2) float32."""
+    height, width = (side // CELL for side in mask.shape)
+    cells = mask[:height * CELL, :width * CELL].astype(np.float32).reshape(height, CELL, width, CELL).mean((1, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(cells, (CELLS, CELLS))
+    return np.ascontiguousarray(windows.reshape(*windows.shape[:2], -1))
+
+
+def turned(square: np.ndarray, turn: int) -> np.ndarray:
+    """One of the eight flips and turns of a square (S, S)."""
+    square = square.T if turn & 4 else square
+    return square[::-1 if turn & 1 else 1, ::-1 if turn & 2 else 1]
+
+
+def seam(error: np.ndarray) -> np.ndarray:
+    """The cheapest path from top to bottom of an overlap (length, width): True on its left, where the old side stays."""
+    total = error + 0.01  # among equal paths, the shortest
+    for row in range(1, len(total)):
+        before = np.pad(total[row - 1], 1, constant_values=np.inf)
+        total[row] += np.minimum(np.minimum(before[:-2], before[1:-1]), before[2:])
+    keep, column = np.zeros(error.shape, bool), int(total[-1].argmin())
+    for row in reversed(range(len(total))):
+        keep[row, :column] = True
+        if row:
+            first = max(0, column - 1)
+            column = first + int(total[row - 1, first:column + 2].argmin())
+    return keep

@@ -1,0 +1,191 @@
+"""What does an outline leave open, and where does it come from when a mask is made?
+
+Many fine masks fit one outline. A **texture map** says on a grid of 8 px which of them is meant: how many gaps the
+tissue has, how long their edges are, and in which direction they run. In training it is the patch's own. When a mask is
+made, it is borrowed from a training patch with a similar outline, so that draws differ and textures stay plausible.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from ppcore.masks.make import coarse_mask, read_mask
+from ppcore.masks.patches import to_tensor
+from ppcore.methods.sampling import Seed
+from ppcore.study.seeds import rng_of
+from ppcore.training.method import Method
+
+CELL = 8  # px, side of a cell of the map
+SIGMA = 2.0  # cells, width of its local means
+CHANNELS = 4
+LENDERS = 8  # of these training patches with the most similar outlines, one lends its map
+THUMBNAIL = (4, 8)  # outlines are compared at this size
+STEPS_PER_SD = 16  # maps are stored as int8, in steps of 1 / 16 standard deviation
+
+
+def texture_map(x: Tensor, y: Tensor) -> Tensor:
+    """The texture map of fine masks y under coarse masks x, both (B, 1, H, W) in [-1, 1]: (B, 4, H / 8, W / 8).
+
+    Channels: root of the local share of gaps in the outline's tissue; the same of the gaps' rims; cosine and sine of
+    twice the direction across which the gaps change, times how clear that direction is. Where no tissue is near, the
+    shares are those of the whole patch, so that the map can be laid on another outline.
+    """
+    tissue = (x > 0).float()
+    gaps = tissue * (y <= 0)
+    rims = torch.maximum((gaps.diff(dim=2, prepend=gaps[:, :, :1]) != 0).float(),
+                         (gaps.diff(dim=3, prepend=gaps[..., :1]) != 0).float())
+    soft = gaussian(gaps, 1.0)
+    across, down = (F.conv2d(F.pad(soft, (1, 1, 1, 1), mode="replicate"), kernel) for kernel in _sobel(y))
+    area = local(tissue)
+    whole = tissue.sum((2, 3), keepdim=True).clamp(min=400)
+    shares = [((local(part) + 0.05 * part.sum((2, 3), keepdim=True) / whole) / (area + 0.05)).sqrt() for part in (gaps, rims)]
+    a, b, c = local(across**2), local(down**2), local(across * down)
+    return torch.cat([*shares, (a - b) / (a + b + 0.02), 2 * c / (a + b + 0.02)], 1)
+
+
+def room(x: Tensor) -> Tensor:
+    """Where a coarse mask (B, 1, H, W) leaves room for texture: its local share of tissue, (B, 1, H / 8, W / 8)."""
+    return local((x > 0).float())
+
+
+def local(field: Tensor) -> Tensor:
+    """Local means of a field (B, C, H, W) on the grid of the map."""
+    return gaussian(F.avg_pool2d(field, CELL), SIGMA)
+
+
+def gaussian(field: Tensor, sigma: float) -> Tensor:
+    """A field (B, C, H, W) blurred; its border is continued."""
+    radius = int(3 * sigma + 0.5)
+    weights = torch.exp(-torch.arange(-radius, radius + 1, device=field.device) ** 2 / (2 * sigma**2))
+    weights = (weights / weights.sum()).expand(field.shape[1], 1, -1)
+    padded = F.pad(field, (radius, radius, radius, radius), mode="replicate")
+    padded = F.conv2d(padded, weights[:, :, None], groups=field.shape[1])
+    return F.conv2d(padded, weights[..., None], groups=field.shape[1])
+
+
+def flipped(texture: Tensor, down: bool, across: bool) -> Tensor:
+    """A map (..., 4, h, w) as of the flipped patch: flipped itself, and its direction mirrored."""
+    turned = texture.flip([axis for axis, flip in ((-2, down), (-1, across)) if flip])
+    return turned * turned.new_tensor([1, 1, 1, -1])[:, None, None] if down != across else turned
+
+
+class TexturedCrops(Dataset):
+    """Crops of training masks with their texture maps: `coarse` and `fine` (1, S, S) in {-1, 1}, `texture` (4, S/8, S/8).
+
+    An epoch shows about as many pixels as the patches have. A crop's coarse mask is C of the crop itself. Crops are
+    flipped and transposed at random, and of those that are almost all air, four in five are drawn again.
+    maps: (N, 4, H / 8, W / 8) of all patches, standardised over them; rooms, thumbnails: `room` and `thumbnail` of each.
+    """
+
+    def __init__(self, patches: Sequence[str], fine: str | Path, size: int, open_size: int, close_size: int,
+                 shifted: bool = False, textured: bool = True) -> None:
+        """size: side of a crop, px, a multiple of 16. textured: False sets all maps to 0, for an ablation.
+
+        Raises `ValueError` for a size that does not fit the patches.
+        """
+        self.patches, self.fine, self.size, self.textured = list(patches), Path(fine), size, textured
+        self.coarsen = {"open_size": open_size, "close_size": close_size, "shifted": shifted}
+        maps, rooms, thumbnails = [], [], []
+        for patch in tqdm(self.patches, desc="texture maps", unit="mask"):
+            mask = read_mask(self.fine / f"{patch}.png")
+            if size % 16 or size > min(mask.shape):
+                raise ValueError(f"crops of {size} px from {patch} of {mask.shape}: wanted a multiple of 16 that fits")
+            x, y = (to_tensor(part)[None] for part in (coarse_mask(mask, **self.coarsen), mask))
+            maps.append(texture_map(x, y))
+            rooms.append(room(x))
+            thumbnails.append(thumbnail(x))
+        self.rooms, self.thumbnails, maps = torch.cat(rooms), torch.cat(thumbnails), torch.cat(maps)
+        self.area = mask.size
+        mean, sd = maps.mean((0, 2, 3), keepdim=True), maps.std((0, 2, 3), keepdim=True).clamp(min=1e-3)
+        mean[:, 2:] = 0  # no direction stays no direction
+        self.maps = (maps - mean) / sd * textured
+
+    def __len__(self) -> int:
+        return len(self.patches) * max(1, self.area // self.size**2)
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        i %= len(self.patches)
+        mask, cells = read_mask(self.fine / f"{self.patches[i]}.png"), self.size // CELL
+        while True:
+            top, left = (CELL * int(torch.randint((side - self.size) // CELL + 1, ())) for side in mask.shape)
+            transposed, down, across = (bool(flip) for flip in torch.randint(2, (3,)))
+            fine = mask[top:top + self.size, left:left + self.size]
+            fine = (fine.T if transposed else fine)[::-1 if down else 1, ::-1 if across else 1]
+            coarse = coarse_mask(fine, **self.coarsen)  # after the flips: kernels of even side have no middle
+            if coarse.mean() >= 0.02 or torch.rand(()) < 0.2:
+                break
+        row, column = top // CELL, left // CELL
+        texture = (self.maps[i] * self.rooms[i])[:, row:row + cells, column:column + cells]
+        if transposed:
+            texture = texture.mT * texture.new_tensor([1, 1, -1, 1])[:, None, None]
+        return {"coarse": to_tensor(coarse), "fine": to_tensor(fine), "texture": flipped(texture, down, across)}
+
+
+class TextureLibrary(nn.Module):
+    """Texture maps of training patches to borrow. It has no weights; a model is stored with it.
+
+    count: of patches. height, width: of a patch, px. Its buffers are integers, so that they are the same in every
+    precision.
+    """
+
+    def __init__(self, count: int, height: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("maps", torch.zeros(count, CHANNELS, height // CELL, width // CELL, dtype=torch.int8))
+        self.register_buffer("thumbnails", torch.zeros(count, 2, *THUMBNAIL, dtype=torch.uint8))
+
+    def fill(self, data: TexturedCrops, seed: int) -> None:
+        """Take the maps of a data set's patches; if it has more than the library, of a sample drawn from `seed`."""
+        count = len(self.maps)
+        taken = np.sort(rng_of(seed).choice(len(data.maps), count, replace=len(data.maps) < count))
+        self.maps.copy_((data.maps[taken] * STEPS_PER_SD).round().clamp(-127, 127))
+        self.thumbnails.copy_(data.thumbnails[taken])
+
+    def borrow(self, x: Tensor, seed: int) -> Tensor:
+        """The map (1, 4, h, w) of a patch whose outline is similar to x, (1, 1, H, W) in [-1, 1], in the best of four flips.
+
+        It has the size of the library's patches, and is not yet limited to where x has tissue (`fitted`).
+        """
+        turns = [(down, across) for down in (False, True) for across in (False, True)]
+        seen = thumbnail(x.float().cpu())[0].float()
+        asked = torch.stack([seen.flip([axis for axis, flip in ((-2, down), (-1, across)) if flip]) for down, across in turns])
+        distance = (self.thumbnails.cpu().float()[:, None] - asked).square().sum((2, 3, 4))  # (count, 4)
+        nearest, turn = distance.min(1)
+        lender = int(nearest.argsort(stable=True)[rng_of(seed).integers(min(LENDERS, len(nearest)))])
+        return flipped(self.maps[lender:lender + 1].float() / STEPS_PER_SD, *turns[int(turn[lender])])
+
+
+def thumbnail(x: Tensor) -> Tensor:
+    """Where the tissue of coarse masks (B, 1, H, W) lies, and where it is wide: (B, 2, 4, 8) uint8."""
+    tissue = (x > 0).float()
+    wide = -F.max_pool2d(F.max_pool2d(-tissue, (1, 15), stride=1, padding=(0, 7)), (15, 1), stride=1, padding=(7, 0))
+    small = [F.adaptive_avg_pool2d(part, THUMBNAIL) for part in (tissue, wide)]
+    return (torch.cat(small, 1) * 255).round().to(torch.uint8)
+
+
+def fitted(texture: Tensor, x: Tensor) -> Tensor:
+    """A borrowed map, resized to the outline x (B, 1, H, W) and limited to where it has tissue."""
+    limits = room(x)
+    if texture.shape[-2:] != limits.shape[-2:]:
+        texture = F.interpolate(texture, limits.shape[-2:], mode="bilinear")
+    return texture.to(limits) * limits
+
+
+def textures_of(method: Method, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
+    """The texture maps (B, 4, H / 8, W / 8) of outlines (B, 1, H, W): borrowed, by seed, or the last part of given noise.
+
+    method: its generator has `textures`, its settings have `texture`.
+    """
+    library, used = method.networks["generator"].textures, method.settings.texture
+    return torch.cat([used * fitted(library.borrow(x, seed) if isinstance(seed, int) else seed[-1], x)
+                      for x, seed in zip(coarse.split(1), seeds)])
+
+
+def _sobel(like: Tensor) -> tuple[Tensor, Tensor]:
+    across = like.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])[None, None]
+    return across, across.mT

@@ -1,0 +1,82 @@
+"""Do the rulers see wallpaper? Known cases: real against real, a tiled crop, white noise of the same fraction."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ppcore.masks.make import coarse_mask, keep_outline
+from ppcore.metrics.control import iou
+from ppcore.metrics.morphometry import mmd, mmd_interval
+from ppcore.metrics.perception import cubic_kernel, frechet, perceived
+from ppcore.metrics.repetition import repetition
+
+H, W = 192, 256
+
+
+def tissue(seed: int) -> np.ndarray:
+    """Wide tissue with round gaps at random places."""
+    field = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((H, W)), (0, 0), 3)
+    return (field > np.quantile(field, 0.12)).astype(np.uint8)
+
+
+def wallpaper(seed: int) -> np.ndarray:
+    return np.tile(tissue(seed)[:32, :32], (H // 32, W // 32))
+
+
+def snow(seed: int) -> np.ndarray:
+    return (np.random.default_rng(seed).random((H, W)) >= 0.05).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def seen():
+    groups = {"real": tissue, "others": lambda seed: tissue(seed + 50), "wallpaper": wallpaper, "snow": snow}
+    return {name: perceived([make(seed) for seed in range(8)]) for name, make in groups.items()}
+
+
+def test_the_kernel_distance_sees_wallpaper_and_noise(seen):
+    distance = {name: mmd(seen["real"], seen[name], 0, kernel=cubic_kernel)[0] for name in seen}
+    assert abs(distance["others"]) < 0.1 * distance["wallpaper"] and abs(distance["others"]) < 0.1 * distance["snow"]
+
+
+def test_the_frechet_distance_sees_them_too(seen):
+    distance = {name: frechet(seen["real"], seen[name]) for name in seen}
+    assert distance["real"] == pytest.approx(0, abs=1e-6)
+    assert distance["others"] < 0.5 * min(distance["wallpaper"], distance["snow"])
+
+
+def test_the_kernel_distance_is_that_of_kid_by_hand():
+    """Unbiased: pairs within a set without the diagonal, all pairs across (Binkowski et al. 2018, eq. 4)."""
+    rng = np.random.default_rng(0)
+    a, b = rng.random((4, 6)), rng.random((5, 6)) + 0.2
+    k = lambda u, v: (u @ v / 6 + 1) ** 3
+    within = [np.mean([k(u, v) for i, u in enumerate(s) for j, v in enumerate(s) if i != j]) for s in (a, b)]
+    across = np.mean([k(u, v) for u in a for v in b])
+    assert mmd(a, b, 0, kernel=cubic_kernel)[0] == pytest.approx(sum(within) - 2 * across)
+    low, high = mmd_interval(a, b, np.arange(4) % 2, np.arange(5) % 2, 50, kernel=cubic_kernel)
+    assert low <= sum(within) - 2 * across <= high
+
+
+def test_repetition_is_one_for_wallpaper_and_small_for_chance():
+    found = {name: repetition([make(seed) for seed in range(6)], coarse_mask)
+             for name, make in (("tissue", tissue), ("wallpaper", wallpaper), ("snow", snow))}
+    assert found["wallpaper"]["repetition"] > 0.9 and found["wallpaper"]["grid"] > 0.9
+    assert found["tissue"]["repetition"] < 0.35 and found["snow"]["repetition"] < 0.1
+    assert found["tissue"]["grid"] < 0.5 * found["tissue"]["repetition"] and found["tissue"]["n"] == 6
+
+
+def test_tissue_without_gaps_has_no_texture_to_repeat():
+    found = repetition([np.ones((H, W), np.uint8), np.zeros((H, W), np.uint8)], coarse_mask)
+    assert np.isnan(found["repetition"]) and np.isnan(found["grid"]) and found["n"] == 0
+
+
+@pytest.mark.parametrize("make", [tissue, snow])
+def test_a_mask_of_any_model_can_be_held_to_its_outline(make):
+    for seed in range(3):
+        field = cv2.GaussianBlur(np.random.default_rng(seed + 99).standard_normal((H, W)), (0, 0), 12)
+        outline = coarse_mask((field > 0).astype(np.uint8))
+        fine = make(seed)
+        held = keep_outline(fine, outline, coarse_mask)
+        assert iou(coarse_mask(fine), outline) < 0.8 and iou(coarse_mask(held), outline) >= 0.998
+    far = keep_outline(np.ones((64, 64), np.uint8) * snow(0)[:64, :64], np.pad(np.ones((8, 8), np.uint8), 28), coarse_mask)
+    assert not far[:8].any() and far.any()
+    assert not keep_outline(snow(0), np.zeros((H, W), np.uint8), coarse_mask).any()

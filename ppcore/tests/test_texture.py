@@ -1,0 +1,112 @@
+"""Does a texture map say how tissue is textured, and is it lent to the right outline?"""
+
+import numpy as np
+import pytest
+import torch
+
+from ppcore.masks.make import coarse_mask, write_mask
+from ppcore.methods.texture import (TexturedCrops, TextureLibrary, fitted, flipped, room, texture_map, thumbnail)
+
+H, W = 128, 256
+
+
+def pair(fine: np.ndarray, outline: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    outline = np.ones_like(fine) if outline is None else outline
+    return tuple(torch.from_numpy(part * 2.0 - 1)[None, None].float() for part in (outline, fine))
+
+
+def stripes(angle: float, period: float = 8.0) -> np.ndarray:
+    """Gaps drawn out at right angles to a direction, in degrees from the x axis."""
+    y, x = np.mgrid[:H, :W]
+    phase = (x * np.cos(np.radians(angle)) + y * np.sin(np.radians(angle))) / period
+    return (phase % 1 < 0.7).astype(np.uint8)
+
+
+@pytest.mark.parametrize("share", [0.04, 0.25])
+def test_the_first_channel_is_the_root_of_the_share_of_gaps(share):
+    fine = (np.random.default_rng(0).random((H, W)) >= share).astype(np.uint8)
+    assert texture_map(*pair(fine))[0, 0].mean().item() == pytest.approx(share**0.5, rel=0.03)
+
+
+@pytest.mark.parametrize("angle, cosine, sine", [(0, 1, 0), (90, -1, 0), (45, 0, 1), (135, 0, -1)])
+def test_the_last_channels_are_twice_the_direction_of_the_gaps(angle, cosine, sine):
+    inner = texture_map(*pair(stripes(angle)))[0, 2:, 4:-4, 4:-4].mean((1, 2))
+    np.testing.assert_allclose(inner, [cosine, sine], atol=0.15)
+
+
+def test_rims_tell_many_small_gaps_from_few_large_ones():
+    small, large = (np.kron(np.random.default_rng(0).random((H // s, W // s)) >= 0.2, np.ones((s, s))).astype(np.uint8)
+                    for s in (1, 8))
+    few, many = (texture_map(*pair(fine))[0, :2].mean((1, 2)) for fine in (large, small))
+    assert few[0] == pytest.approx(many[0].item(), rel=0.1) and many[1] > 1.5 * few[1]
+
+
+@pytest.mark.parametrize("down, across", [(True, False), (False, True), (True, True)])
+def test_the_map_of_a_flipped_patch_is_the_flipped_map(down, across):
+    fine = stripes(30) & (np.random.default_rng(0).random((H, W)) >= 0.1)
+    x, y = pair(fine.astype(np.uint8))
+    axes = [axis for axis, flip in ((-2, down), (-1, across)) if flip]
+    wanted = texture_map(x, y.flip(axes))[..., 2:-2, 2:-2]
+    torch.testing.assert_close(flipped(texture_map(x, y), down, across)[..., 2:-2, 2:-2], wanted, atol=0.1, rtol=0)
+
+
+def test_there_is_room_only_near_tissue():
+    outline = np.zeros((H, W), np.uint8)
+    outline[:, :W // 2] = 1
+    _, x = pair(outline)
+    inside, outside = room(x)[0, 0, :, :4], room(x)[0, 0, :, -4:]
+    assert inside.min() > 0.99 and outside.max() < 1e-6
+    assert fitted(torch.ones(1, 4, 8, 8), x).shape == (1, 4, H // 8, W // 8)
+
+
+@pytest.fixture
+def crops(tmp_path):
+    """Four patches: tissue on the left, on the right, above and below, each with gaps of its own share."""
+    names = []
+    for number, (rows, columns) in enumerate([(slice(None), slice(0, W // 2)), (slice(None), slice(W // 2, None)),
+                                              (slice(0, H // 2), slice(None)), (slice(H // 2, None), slice(None))]):
+        fine = np.zeros((H, W), np.uint8)
+        fine[rows, columns] = 1
+        fine &= np.random.default_rng(number).random((H, W)) >= 0.05 * (1 + number)
+        names.append(f"p{number}")
+        write_mask(tmp_path / f"p{number}.png", fine)
+    return TexturedCrops(names, tmp_path, 64, 5, 10)
+
+
+def test_an_item_is_a_crop_with_its_own_coarse_mask_and_map(crops):
+    for number in range(12):
+        torch.manual_seed(number)
+        item = crops[number]
+        fine = (item["fine"][0].numpy() > 0).astype(np.uint8)
+        np.testing.assert_array_equal(coarse_mask(fine), item["coarse"][0].numpy() > 0)
+        assert item["texture"].shape == (4, 8, 8)
+    assert len(crops) == 4 * (H * W // 64**2)
+
+
+def test_maps_are_standardised_and_no_direction_stays_none(crops):
+    assert crops.maps[:, :2].mean().abs() < 1e-5
+    torch.testing.assert_close(crops.maps.std((0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+
+
+def test_a_similar_outline_gets_the_map_of_its_like_in_the_fitting_flip(crops):
+    library = TextureLibrary(4, H, W)
+    library.fill(crops, seed=1)
+    outline = np.zeros((H, W), np.uint8)
+    outline[:, :W // 2] = 1
+    _, x = pair(outline)
+    lent = {tuple(library.borrow(x, seed).flatten().tolist()) for seed in range(40)}
+    assert len(lent) == 4  # each of the four, one of them flipped, as all are among the eight most similar
+    alone = TextureLibrary(1, H, W)
+    alone.maps.copy_(library.maps[1:2])  # tissue on the right
+    alone.thumbnails.copy_(library.thumbnails[1:2])
+    torch.testing.assert_close(alone.borrow(x, 0), flipped(library.maps[1:2].float() / 16, False, True))
+    torch.testing.assert_close(alone.borrow(x.flip(-1), 0), library.maps[1:2].float() / 16)
+
+
+def test_a_library_smaller_than_the_data_keeps_a_sample_and_a_larger_one_repeats(crops):
+    for count in (2, 9):
+        library = TextureLibrary(count, H, W)
+        library.fill(crops, seed=1)
+        stored = {tuple(one.flatten().tolist()) for one in library.thumbnails}
+        assert len(stored) == min(count, len(stored)) and stored <= {tuple(one.flatten().tolist()) for one in crops.thumbnails}
+    assert thumbnail(torch.ones(1, 1, H, W)).min() == 255
