@@ -18,7 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from ppcore.figures.style import COLOURS, save, use_style
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index
-from ppcore.methods.table import PRIORPATH, ROWS, SKETCHED, names
+from ppcore.methods.table import OURS, PRIORPATH, ROWS, SKETCHED, names
 from ppcore.metrics.cells import (GRID_CELLS, LEAST, NO_REAL, NO_SAMPLE, SIDE, TOO_FEW, WORDS, cell_means, grid_lines,
                                   numbers)
 from ppcore.metrics.findings import methods_of, scores
@@ -63,10 +63,12 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
     """Figure 2 for this and every other available cohort: rows of masks, column titles, row names.
 
     One row per patch, from little tissue to much: outline, PriorPath, ground truth, DEPAS. An embedded cohort, whose
-    figures may be published, is shown only with embedded ones. generated_only: masks from sketches and noise alone.
+    figures may be published, is shown only with embedded ones. generated_only: masks from sketches and noise alone,
+    with those of our own model.
     """
     method = PRIORPATH + SKETCHED if generated_only else PRIORPATH
     found = [path.parents[2] for path in sorted((home() / "data" / profile).glob(f"*/generated/{method}/index.csv"))
+             if not generated_only or (path.parents[1] / (OURS + SKETCHED)).exists()
              if cohort not in EMBEDDED or path.parents[2].name in EMBEDDED]
     quantiles = (0.2, 0.8) if len(found) > 1 else (0.15, 0.4, 0.65, 0.9)
     rows, labels = [], []
@@ -77,12 +79,14 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
         drawn = sorted((made / method).glob("*_0.png"))
         for i, q in enumerate(quantiles):
             name, sketch = (each[round((len(each) - 1) * q)] for each in (test, drawn))
-            chosen = [sketch, *(masks[i] for masks in noise.values())] if generated_only else [
+            ours = made / (OURS + SKETCHED) / sketch.name
+            chosen = [ours, sketch, *(masks[i] for masks in noise.values())] if generated_only else [
                 data / "coarse" / f"{name}.png", made / PRIORPATH / f"{name}_0.png",
                 data / "patches" / "fine" / f"{name}.png", noise[RIVAL][i]]
             rows.append([read_mask(mask) for mask in chosen])
             labels.append(data.name if i == 0 else "")
-    return rows, (["PriorPath, from a sketch", *(LABELS[name] for name in noise)] if generated_only else
+    of_sketch = [f"{LABELS[OURS]},\nfrom a sketch", "PriorPath,\nfrom the same"]
+    return rows, ([*of_sketch, *(LABELS[name] for name in noise)] if generated_only else
                   ["coarse outline", "PriorPath", "ground truth", LABELS[RIVAL]]), labels
 
 

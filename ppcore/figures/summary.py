@@ -79,7 +79,7 @@ def plane(metrics: pd.DataFrame, protocol: str = "A") -> Figure:
 def _plane_legend(figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
     figure.legend([*(handle[0] for handle in handles), Patch(color="0.9")],
-                  [*labels, "real masks of other subjects, 95 %"], loc="outside upper center", ncols=5)
+                  [*labels, "real masks of other subjects, 95 %"], loc="outside upper center", ncols=4)
 
 
 def coverage_bars(metrics: pd.DataFrame, cells: pd.DataFrame) -> Figure:
@@ -143,7 +143,7 @@ def one_page(title: str, metrics: pd.DataFrame, sentences: Sequence[str],
 def _key_table(axis: Axes, metrics: pd.DataFrame) -> None:
     axis.set_axis_off()
     table, methods = scores(metrics), methods_of(metrics)
-    columns = {"mmd2": "MMD²", "ks": "KS", "coverage": "coverage", "control_iou": "IoU to outline",
+    columns = {"mmd2": "MMD²", "kd": "kd", "ks": "KS", "coverage": "coverage", "control_iou": "IoU to outline",
                "control_boundary_f1": "boundary F1"}
     columns = {metric: title for metric, title in columns.items() if metric in set(metrics["metric"])}
     drawn = axis.table([[shown(table, method, metric, digits=2) for metric in columns] for method in methods],

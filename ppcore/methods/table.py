@@ -49,7 +49,7 @@ ROWS = (
     Row("quilting", "quilting", "#B3A000", "p", "outline", "mask", "07", kind="ppcore.methods.quilting:Quilt"),
     Row("diffusion", "Bernoulli diffusion", "#8C564B", "h", "outline", "mask", "07",
         "diffusion", "ppcore.methods.bernoulli_diffusion:BernoulliDiffusion", "diffusion"),
-    Row("noise-GAN", "noise GAN (ours)", "#882255", "*", "outline", "mask", "07",
+    Row("noise-GAN", "noise GAN (ours)", "#882255", ">", "outline", "mask", "07",
         "noise_gan", "ppcore.methods.noise_gan:NoiseGAN", "noise-gan"),
     Row("fine-to-image", "fine-to-image", "#0072B2", "o", "fine mask", "image", "06",
         "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd"),

@@ -115,7 +115,7 @@ def cohorts(tmp_path, monkeypatch) -> Path:
         for name in ("p", "q"):
             write_mask(data / "coarse" / f"{name}.png", tissue)
             write_mask(data / "patches" / "fine" / f"{name}.png", tissue)
-            for method in ("pix2pix", "pix2pix-sketches"):
+            for method in ("pix2pix", "pix2pix-sketches", "noise-GAN-sketches"):
                 write_mask(data / "generated" / method / f"{name}_0.png", air)
                 write_text(data / "generated" / method / "index.csv", "patch\n")
         for method in ("DCGAN", "DEPAS"):
@@ -126,7 +126,7 @@ def cohorts(tmp_path, monkeypatch) -> Path:
 
 def test_what_may_be_kept_shows_nothing_real(cohorts):
     rows, columns, labels = paper_figures.mask_rows("smoke", "MINE", generated_only=True)
-    assert not np.any(rows) and len(columns) == len(rows[0]) == 3 and labels == ["MINE", "", "PHANTOM", ""]
+    assert not np.any(rows) and len(columns) == len(rows[0]) == 4 and labels == ["MINE", "", "PHANTOM", ""]
     rows, columns, labels = paper_figures.mask_rows("smoke", "MINE")
     assert [mask.mean() for mask in rows[0]] == [1, 0, 1, 0] and labels == ["MINE", "", "PHANTOM", ""]
     _, _, labels = paper_figures.mask_rows("smoke", "PHANTOM")  # whose figures are kept: no other cohort's masks in them
