@@ -145,8 +145,11 @@ def test_a_file_name_that_climbs_out_of_its_folder_does_not(visit):
     assert not outside and not list(home.parent.glob("evil*")) and not Path("/evil.png").exists()
 
 
+BY = ("noise-GAN", "pix2pix")  # what answers
+
+
 def test_ten_requests_at_once_each_get_their_own_answer(server, monkeypatch):
-    """Through the server's own queue, as ten windows would ask, each another drawing with another seed."""
+    """Through the server's own queue, as ten windows would ask: another drawing, another seed, one of two models."""
     address, drawings, _ = server
     answer = next(event["id"] for event in requests.get(f"{address}/config").json()["dependencies"]
                   if event["api_name"] == "answer")
@@ -154,7 +157,7 @@ def test_ten_requests_at_once_each_get_their_own_answer(server, monkeypatch):
 
     def ask(seed: int) -> str:
         session = uuid.uuid4().hex
-        asked = {"data": [pack(masks[seed]), seed, 2], "fn_index": answer, "session_hash": session}
+        asked = {"data": [pack(masks[seed]), seed, 2, BY[seed % 2]], "fn_index": answer, "session_hash": session}
         requests.post(f"{address}/gradio_api/queue/join", json=asked).raise_for_status()
         said = requests.get(f"{address}/gradio_api/queue/data", params={"session_hash": session}, stream=True)
         for line in said.iter_lines():
@@ -164,8 +167,8 @@ def test_ten_requests_at_once_each_get_their_own_answer(server, monkeypatch):
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(ask, range(10)))
     monkeypatch.setenv("PRIORPATH_HOME", str(drawings.parents[3]))
-    models = open_models("smoke", "PHANTOM")
+    models = [open_models("smoke", "PHANTOM", method=method) for method in BY]
     for seed, (mask, shown) in enumerate(zip(masks, answers)):
         pictures = re.findall(r'alt="fine mask" src="data:image/png;base64,([^"]+)"', shown)
         fine = [np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))) for picture in pictures]
-        np.testing.assert_array_equal(fine, [mask_picture(made) for made in draw_fine(models, mask, seed, 2).fine])
+        np.testing.assert_array_equal(fine, [mask_picture(made) for made in draw_fine(models[seed % 2], mask, seed, 2).fine])

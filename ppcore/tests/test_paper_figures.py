@@ -166,7 +166,7 @@ def test_ours_stands_below_the_papers_and_a_missing_number_is_a_word():
     assert beside.loc[("X here", "PriorPath (pix2pix)")].tolist() == ["0.100", "0.700", "no weights"]
     assert beside.loc[("X here", "DEPAS")].tolist() == ["not run"] * 3 and len(beside) == 15
     factor = cyclegan_factor(metrics, "ihc").set_index("distance")
-    assert factor["factor"].to_dict() == {"FID": "no weights", "MMD²": "2.500", "W1 (sd)": "not run"}
-    assert factor["paper"].to_dict() == {"FID": "1.378", "MMD²": "", "W1 (sd)": ""}
+    assert factor["factor"].to_dict() == {"FID": "no weights", "kd": "not run", "MMD²": "2.500", "W1 (sd)": "not run"}
+    assert factor["paper"].to_dict() == {"FID": "1.378", "kd": "", "MMD²": "", "W1 (sd)": ""}
     negative = cyclegan_factor(tidy([("pix2pix", "mmd2", -0.01, "", ""), ("CycleGAN", "mmd2", 0.5, "", "")]), "he")
     assert negative.set_index("distance").loc["MMD²", "factor"] == ""  # about 0 means alike: no ratio of it
