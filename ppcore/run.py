@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="override parameters of the profile")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--from", dest="start", metavar="NN", help="run notebook NN and all later ones again")
-    which.add_argument("--only", metavar="NN", help="run only notebook NN again; 12 (variants), 13 and 14 (speed) run "
+    which.add_argument("--only", metavar="NN", help="run only notebook NN again; 12 (variants), 13, 14 (speed) and 15 "
                                                     "only this way")
     which.add_argument("--force", action="store_true", help="run everything again")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N",

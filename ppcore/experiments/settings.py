@@ -1,10 +1,10 @@
-"""Which parameters do the experiments have? Those of notebooks 11 to 14."""
+"""Which parameters do the experiments have? Those of notebooks 11 to 15."""
 
 from pydantic import BaseModel, Field
 
 
 class ExperimentsSettings(BaseModel):
-    """Experiments: notebooks 11 to 14."""
+    """Experiments: notebooks 11 to 15."""
 
     utility_pairs: int = Field(0, ge=0, le=100_000, description="synthetic pairs; 0: as many as real training patches")
     utility_steps: int = Field(5000, ge=1, description="steps of each segmenter's training, the same for all")
@@ -14,6 +14,9 @@ class ExperimentsSettings(BaseModel):
 
     variant_seeds: int = Field(3, ge=2, le=100, description="trainings of pix2pix that differ only in their seed")
     variant_changes: bool = Field(True, description="also train with one setting changed at a time")
+
+    ingredient_epochs: int = Field(4, ge=1, description="epochs of each training that leaves an ingredient out")
+    ladder_rungs: int = Field(4, ge=1, le=10, description="trainings of 1, 2, 4 ... epochs, each on its own, per model")
 
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
     benchmark_height: int = Field(512, ge=32, le=4096, description="px")

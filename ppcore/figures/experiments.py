@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ppcore.figures.style import BLUE, COLOURS, ORANGE, VERMILION
+from ppcore.methods.table import find
 
 
 def ratio_bars(table: pd.DataFrame) -> Figure:
@@ -32,6 +33,22 @@ def ratio_bars(table: pd.DataFrame) -> Figure:
     right.set(xlabel="share of the matrix-product peak")
     if table["float32_ratio"].notna().any():
         left.legend(loc="lower right")
+    return figure
+
+
+def ladder_lines(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
+    """Quality against minutes of one core, on a logarithmic axis; a panel per measure of `titles`, a line per method.
+
+    table: columns method, minutes, and the measures.
+    """
+    figure, axes = plt.subplots(1, len(titles), figsize=(11, 3.2), squeeze=False)
+    for axis, (measure, title) in zip(axes[0], titles.items()):
+        for method, group in table.groupby("method", sort=False):
+            axis.plot(group["minutes"], group[measure], "o-", color=COLOURS[method], label=find(method).label)
+        axis.set(xlabel="minutes of one core", title=title)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(lambda minutes, place: f"{minutes:g}")
+    axes[0, 0].legend()
     return figure
 
 

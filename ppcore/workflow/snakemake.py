@@ -25,7 +25,7 @@ from ppcore.workflow.notebooks import NOTEBOOKS, find_notebook, record_path, upd
 from ppcore.workflow.parameters import study_settings
 
 WORKFLOW = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")  # the notebooks of a plain run, in order
-BY_NAME = ("12", "13", "14")  # run only when --only names them
+BY_NAME = ("12", "13", "14", "15")  # run only when --only names them
 ENDED = "its process was killed, or had no disk space to record why it failed; run the same command to resume"
 
 
