@@ -115,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
                        help="pairs per outline, 1 to 8 (default: 1)")
     pairs.add_argument("--method", default="noise-GAN", metavar="NAME",
                        help="what makes the fine masks: noise-GAN (default), diffusion, pix2pix or CycleGAN")
+    pairs.add_argument("--hold", action="store_true",
+                       help="hold the fine masks to their outlines, at a price in realism (notebook 07)")
     pairs.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default: 1)")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and why")
     return parser
@@ -160,7 +162,7 @@ def generate(options: argparse.Namespace) -> int:
         raise StudyError("generate: wanted --to DIR, one --cohort, a --count of 1 or more and no -p, as in\n"
                          "  ./run_all.sh generate --cohort PHANTOM --to pairs --count 100")
     canvas = canvas_size(options.canvas, options.sketches) if options.canvas else None
-    models = open_models(options.profile, options.cohort[0], method=options.method)
+    models = open_models(options.profile, options.cohort[0], method=options.method, hold=options.hold)
     if options.sketches:
         outlines = from_sketches(models, options.sketches, options.tone, canvas)
     else:

@@ -1,7 +1,10 @@
 """What do the models make of a sketch? Fine masks, then images."""
 
+import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -9,7 +12,7 @@ import numpy as np
 import torch
 
 from ppcore.drawing.canvas import fill_image, fill_mask
-from ppcore.masks.make import read_mask
+from ppcore.masks.make import coarse_mask, keep_outline, read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_mask
 from ppcore.methods.table import OURS, OURS_IMAGE, class_of, find, names
@@ -31,7 +34,8 @@ class Models:
     """The trained models of a cohort. made_with: what a stored drawing records about them.
 
     fine: turns outlines into fine masks; method: its name in `ppcore.methods.table`. image: turns these into images,
-    OURS_IMAGE; None if it is not trained. height, width: of a patch, px.
+    OURS_IMAGE; None if it is not trained. height, width: of a patch, px. coarsen: the cohort's C. hold: fine masks are
+    held to their outlines (`ppcore.masks.make.keep_outline`).
     """
 
     profile: str
@@ -41,6 +45,8 @@ class Models:
     method: str
     fine: Method
     image: Method | None
+    coarsen: Callable[[np.ndarray], np.ndarray]
+    hold: bool
     made_with: dict = field(repr=False)
 
 
@@ -54,10 +60,14 @@ class Drawing:
     fine: list[np.ndarray]
     images: list[np.ndarray] = field(default_factory=list)
     method: str = OURS  # what made the fine masks
+    hold: bool = False  # whether they were held to the outline
 
 
-def open_models(profile: str, cohort: str, precision: str = "auto", threads: int = 0, method: str = OURS) -> Models:
-    """Load the trained models of a cohort. threads: CPU threads; 0: all, at most 8. method: what makes fine masks.
+def open_models(profile: str, cohort: str, precision: str = "auto", threads: int = 0, method: str = OURS,
+                hold: bool = False) -> Models:
+    """Load the trained models of a cohort. threads: CPU threads; 0: all, at most 8.
+
+    method: what makes fine masks. hold: hold them to their outlines.
 
     The demo's OURS on PHANTOM comes with the study (`in_the_box`) and answers before anything is trained.
     Raises `StudyError` if `method` is not trained or a model cannot be read, with the command that trains it.
@@ -89,10 +99,23 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
                          f"  {training_command(profile, cohort)}")
     height, width = read_mask(cut).shape
     weight = next(loaded["fine"].networks[loaded["fine"].generators[0]].parameters())
-    return Models(profile, cohort, height, width, method, **loaded, made_with={
-        "profile": profile, "cohort": cohort, "method": method, "commit": commit(), "models": hashes,
-        "height": height, "width": width, "device": device, "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
+    return Models(profile, cohort, height, width, method, **loaded, coarsen=_coarsen(folder), hold=hold, made_with={
+        "profile": profile, "cohort": cohort, "method": method, "hold": hold, "commit": commit(), "models": hashes,
+        "height": height, "width": width, "device": device,
+        "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
         "threads": threads or min(8, os.cpu_count() or 1)})
+
+
+def held(models: Models, hold: bool) -> Models:
+    """The same models, with or without holding masks to their outlines."""
+    return replace(models, hold=hold, made_with=models.made_with | {"hold": hold})
+
+
+def _coarsen(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """C with the kernels that a cohort's OURS was trained with; else the paper's."""
+    card = folder / "models" / find(OURS).model / "model.json"
+    given = json.loads(card.read_text())["settings"] if card.exists() else {}
+    return partial(coarse_mask, **{name: given[name] for name in ("open_size", "close_size") if name in given})
 
 
 def in_the_box(profile: str, cohort: str, method: str = OURS) -> bool:
@@ -142,8 +165,8 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
     """
     seeds = _seeds(seed, variants)
     coarse = as_coarse(sketch, models.height, models.width)
-    fine = [to_mask(_generate(models, models.fine, coarse, own)) for own in seeds]
-    return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, fine, method=models.method)
+    fine = [_held(models, to_mask(_generate(models, models.fine, coarse, own)), coarse) for own in seeds]
+    return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, fine, method=models.method, hold=models.hold)
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
@@ -166,9 +189,13 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
     coarse, window = as_coarse(sketch, *sketch.shape[:2]), (models.height, models.width)
     with _one_at_a_time:
         torch.set_num_threads(models.made_with["threads"])
-        fine = fill_mask(models.fine, coarse, window, own)
+        fine = _held(models, fill_mask(models.fine, coarse, window, own), coarse)
         images = [fill_image(models.image, fine, window, seed=own)] if models.image else []
-    return Drawing(coarse, coarse, seed, [fine], images, models.method)
+    return Drawing(coarse, coarse, seed, [fine], images, models.method, models.hold)
+
+
+def _held(models: Models, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    return keep_outline(fine, coarse, models.coarsen) if models.hold else fine
 
 
 def _seeds(seed: int, variants: int) -> list[int]:

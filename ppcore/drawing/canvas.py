@@ -2,8 +2,8 @@
 
 Windows start every `window - overlap` px from the upper left corner; beyond the right and lower edges the canvas is
 mirrored. The outputs, before any threshold, are averaged with weights that rise as a squared sine through the overlap
-and sum to 1. Noise is tied to places of the canvas, and so is the texture map, so overlapping windows see the same. Only one band of windows and
-the 8-bit canvases are in memory.
+and sum to 1. Noise is tied to places of the canvas, and so is the texture map, so overlapping windows see the same.
+Only one band of windows and the 8-bit canvases are in memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -139,7 +139,8 @@ def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: 
         down = ramp(height, overlap // CELL, top > 0, top < tops[-1])[:, None]
         for left in lefts:
             across = ramp(width, overlap // CELL, left > 0, left < lefts[-1])
-            rows, columns = (mirrored(start, size, length) for start, size, length in zip((top, left), window, mask.shape))
+            rows, columns = (mirrored(start, size, length)
+                             for start, size, length in zip((top, left), window, mask.shape))
             if (seen := mask[rows[:, None], columns]).any():
                 row, column = place_in_cells((top, left))
                 borrowed = library.borrow(to_tensor(seen)[None], mix(seed, top, left))[0]

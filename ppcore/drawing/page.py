@@ -20,8 +20,8 @@ import pandas as pd
 from IPython import get_ipython
 from IPython.display import IFrame, display
 
-from ppcore.drawing.answer import (MOST_VARIANTS, Drawing, Models, answering, draw_fine, draw_images, open_models,
-                                   outlines_of)
+from ppcore.drawing.answer import (MOST_VARIANTS, Drawing, Models, answering, draw_fine, draw_images, held,
+                                   open_models, outlines_of)
 from ppcore.drawing.page_html import note, pack, show_answers, show_examples, unpack, who_answers
 from ppcore.drawing.pairs import from_sketches, growing_rows
 from ppcore.drawing.stored import named_folder, save
@@ -59,7 +59,8 @@ def _free_name(folder: Path, stem: str) -> str:
 class Desk:
     """Handlers of the page's controls: a cohort's models, and the folders that drawings and sets are saved in.
 
-    models: those that answer at first. others: by method, those one can choose instead. examples: coarse masks (H, W) in {0, 1} to start from. Errors of the user are shown on the page.
+    models: those that answer at first. others: by method, those one can choose instead. examples: coarse masks (H, W)
+    in {0, 1} to start from. Errors of the user are shown on the page.
     """
 
     models: Models
@@ -68,15 +69,15 @@ class Desk:
     drawings: Path
     sets: Path
 
-    def of(self, method: str) -> Models:
-        """The models with a method for fine masks."""
-        return self.others.get(method, self.models)
+    def of(self, method: str, hold: bool) -> Models:
+        """The models with a method for fine masks, held to the outline or not."""
+        return held(self.others.get(method, self.models), hold)
 
-    def answer(self, text: str, seed: float, variants: float, method: str) -> tuple[str, Drawing | None]:
+    def answer(self, text: str, seed: float, variants: float, method: str, hold: bool) -> tuple[str, Drawing | None]:
         """Fine masks of the sketch that the surface sent; images follow."""
         try:
             sketch = unpack(text, self.models.height, self.models.width)
-            drawing = draw_fine(self.of(method), sketch, int(seed or 0), int(variants))
+            drawing = draw_fine(self.of(method, hold), sketch, int(seed or 0), int(variants))
         except StudyError as error:
             return note(str(error)), None
         return show_answers(drawing, self.models.image is not None), drawing
@@ -108,15 +109,15 @@ class Desk:
             return note("There is nothing to save yet: draw first."), name
         try:
             drawing = drawing if drawing.images else draw_images(self.models, drawing)
-            folder = save(self.of(drawing.method), drawing, name.strip())
+            folder = save(self.of(drawing.method, drawing.hold), drawing, name.strip())
         except StudyError as error:
             return note(str(error)), name
         words = f"Saved in {folder}\nTo reproduce and compare it: ./run_all.sh draw --reproduce {folder}"
         return note(words), _free_name(self.drawings, "drawing")
 
-    def make_set(self, name: str, variants: float, seed: float, method: str) -> Iterator[str]:
+    def make_set(self, name: str, variants: float, seed: float, method: str, hold: bool) -> Iterator[str]:
         """Make a data set of all saved drawings. Yields messages: its progress, then where it is stored."""
-        models, started = self.of(method), time.monotonic()
+        models, started = self.of(method, hold), time.monotonic()
         try:
             target = named_folder(models, "sets", name.strip())
             saved = {path.parent.name for path in self.drawings.glob("[!.]*/sketch.png")}
@@ -133,7 +134,8 @@ class Desk:
         left_out = sorted(saved - {outline.name for outline in outlines})
         command = ["./run_all.sh", "generate", "--profile", models.profile, "--cohort", models.cohort,
                    "--sketches", str(self.drawings), "--to", str(target), "--variants", str(int(variants)),
-                   "--seed", str(int(seed or 0)), "--method", models.method]
+                   "--seed", str(int(seed or 0)), "--method", models.method,
+                   *["--hold"] * models.hold]
         yield note(f"{len(rows)} pairs of {len(outlines)} drawings in {target}\n"
                    f"The same on the command line: {shlex.join(command)}"
                    + (f"\nLeft out, as all tissue or unreadable: {', '.join(left_out)}" if left_out else ""))
@@ -153,7 +155,7 @@ def build(models: Models) -> gr.Blocks:
         kept = gr.State()
         with gr.Row():
             with gr.Column(min_width=340, elem_classes="drawn"):
-                surface, seed, variants, method, again, given, chosen = _drawing_side(desk)
+                surface, seed, variants, method, hold, again, given, chosen = _drawing_side(desk)
             with gr.Column(min_width=340):
                 shown = gr.HTML(note("Lift the pen, and the answer appears here."), elem_id="shown", **PLAIN)
                 outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
@@ -161,35 +163,36 @@ def build(models: Models) -> gr.Blocks:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         # answers are made one at a time, in the order asked; a set is made in parallel
         made = {"outputs": [shown, kept], "concurrency_id": "models", **quiet}
-        asked = {"inputs": [surface, seed, variants, method], **made}
-        changes = [surface.input, again.click, seed.change, variants.change, method.change]
+        asked = {"inputs": [surface, seed, variants, method, hold], **made}
+        changes = [surface.input, again.click, seed.change, variants.change, method.change, hold.change]
         for answered in (gr.on(changes, desk.answer, trigger_mode="always_last", **asked),
                          given.upload(desk.upload, given, surface, **quiet).success(desk.answer, **asked),
                          chosen.click(desk.start_from, None, surface, **quiet).success(desk.answer, **asked)):
             answered.then(desk.paint, kept, js="async (drawing) => { await surfaceAtRest(); return drawing; }", **made)
         keep.click(desk.store, [kept, name], [stored, name], concurrency_id="models", **quiet)
-        make.click(desk.make_set, [set_name, each, seed, method], made_set, concurrency_id="sets", **quiet)
+        make.click(desk.make_set, [set_name, each, seed, method, hold], made_set, concurrency_id="sets", **quiet)
         outline.change(None, outline, js="(on) => document.body.classList.toggle('without-outline', !on)")
     return page
 
 
 def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
-    """The surface, seed, variants, method, the answer and upload buttons, and the examples."""
+    """The surface, seed, variants, method, hold, the answer and upload buttons, and the examples."""
     height, width = desk.models.height, desk.models.width
     surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=height, width=width),
                       js_on_load=_beside(".js"), rows=height, columns=width, elem_classes="surface", **PLAIN)
     with gr.Row():
         seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=100)
         variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
-        method = gr.Dropdown([(find(name).label, name) for name in (desk.models.method, *desk.others)], label="Answered by",
-                             value=desk.models.method, min_width=160)
+        choice = [(find(name).label, name) for name in (desk.models.method, *desk.others)]
+        method = gr.Dropdown(choice, value=desk.models.method, label="Answered by", min_width=160)
+    hold = gr.Checkbox(False, label="Hold fine masks to the outline", container=False)
     with gr.Row():
         again = gr.Button("Answer", variant="primary", min_width=100, size="md")
         given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
                                 file_types=["image", ".json"])
     examples = show_examples(desk.examples, desk.models.cohort)
     chosen = gr.HTML(examples, js_on_load=CHOOSE, elem_classes="typical", **PLAIN)
-    return surface, seed, variants, method, again, given, chosen
+    return surface, seed, variants, method, hold, again, given, chosen
 
 
 def _saving_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:

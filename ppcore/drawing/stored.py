@@ -70,7 +70,8 @@ def reproduce(folder: str | Path) -> list[str]:
         record = json.loads(path.read_text())
         sketch, made_of = read_mask(path.with_name("sketch.png")), record["models"]
         precision = "float32" if record["precision"] == "float32" else "auto"
-        models = open_models(record["profile"], record["cohort"], precision, record["threads"], record["method"])
+        models = open_models(record["profile"], record["cohort"], precision, record["threads"], record["method"],
+                             record["hold"])
         models = replace(models, height=record["height"], width=record["width"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyError(f"{folder} holds no drawing that can be reproduced: {error}") from error

@@ -19,8 +19,8 @@ from ppcore.training.method import Method
 ALL = "all ingredients"
 CHANGES = {"without noise": {"noise": False}, "without texture map": {"texture": False},
            "without C as a loss": {"lambda_coarse": 0.0}, "without moments": {"moments": False}}
-MEASURES = {"kd": "kd", "mmd2": "MMD²", "coverage": "coverage", "iou": "IoU to the outline", "repetition": "repetition",
-            "diversity": "diversity / error"}
+MEASURES = {"kd": "kd", "mmd2": "MMD²", "coverage": "coverage", "iou": "IoU to the outline",
+            "repetition": "repetition", "diversity": "diversity / error"}
 
 
 def ingredients(own: NoiseGANSettings) -> dict[str, NoiseGANSettings]:
@@ -30,7 +30,7 @@ def ingredients(own: NoiseGANSettings) -> dict[str, NoiseGANSettings]:
 
 def measured(real: MaskSet, outlines: Sequence[np.ndarray], made: MaskSet, several: Sequence[np.ndarray],
              truth: Sequence[np.ndarray], coarsen: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-    """The MEASURES of one mask per test outline, and of several masks (S, H, W) of some outlines with real masks `truth`."""
+    """The MEASURES of one mask per test outline, and of several, (S, H, W), of those with the real masks `truth`."""
     error = sum(disagreement(group, mask) for group, mask in zip(several, truth))
     return {"kd": mmd(real.features, made.features, 0, kernel=cubic_kernel)[0],
             "mmd2": mmd(real.descriptors, made.descriptors, 0)[0],
@@ -41,7 +41,7 @@ def measured(real: MaskSet, outlines: Sequence[np.ndarray], made: MaskSet, sever
 
 
 def seconds_per_step(method: Method, dataset: Dataset, batch_size: int, steps: int) -> float:
-    """Median CPU time of a training step with its data, s, over `steps` after two to warm up. It changes the weights."""
+    """Median CPU time of a training step with its data, s, over `steps` after two more. It changes the weights."""
     taken = []
     for step in range(2 + steps):
         start = time.process_time()

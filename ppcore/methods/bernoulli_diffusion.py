@@ -64,8 +64,9 @@ class BernoulliDiffusion:
     def initialise(self, seed: int) -> None:
         """Draw all weights from `seed` and make a new optimiser."""
         init_weights(nn.ModuleDict(self.networks), seed)
-        self.optimizers = {"generator": torch.optim.AdamW(self.networks["generator"].parameters(), betas=(0.9, 0.98),
-                                                          lr=self.settings.learning_rate, weight_decay=0.01, fused=True)}
+        self.optimizers = {"generator": torch.optim.AdamW(
+            self.networks["generator"].parameters(), self.settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01,
+            fused=True)}
 
     def remember(self, data: TexturedCrops, seed: int) -> None:
         """Keep texture maps of training patches, to borrow from when masks are made."""
@@ -106,7 +107,9 @@ class BackInTime(nn.Module):
         return self.network.noise(height, width)
 
     def forward(self, x: Tensor, texture: Tensor, z: Sequence[Tensor]) -> Tensor:
-        """x: (B, 1, H, W). texture: (B, C, h, w). Returns (B, 1, H, W) in [-1, 1]: the last guess, 2 p(y = 1) - 1. Above 0 is tissue; a draw would leave specks.
+        """x: (B, 1, H, W). texture: (B, C, h, w). Returns the last guess, 2 p(y = 1) - 1, (B, 1, H, W) in [-1, 1].
+
+        Above 0 is tissue: a draw from the last guess would leave specks.
         """
         chance = iter(torch.special.ndtr(part.float()) for part in z)  # uniform in [0, 1]
         noisy = flip(torch.ones_like(x), next(chance), 0.0)

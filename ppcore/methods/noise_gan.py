@@ -74,8 +74,9 @@ class NoiseGAN:
         """Draw all weights from `seed` and make new optimisers."""
         init_weights(nn.ModuleDict(self.networks), seed)
         rates = {"generator": 1, "discriminator": 2}
-        self.optimizers = {name: torch.optim.Adam(self.networks[name].parameters(), factor * self.settings.learning_rate,
-                                                  betas=(0.0, 0.99), fused=True) for name, factor in rates.items()}
+        self.optimizers = {name: torch.optim.Adam(
+            self.networks[name].parameters(), factor * self.settings.learning_rate, betas=(0.0, 0.99), fused=True)
+            for name, factor in rates.items()}
 
     def remember(self, data: TexturedCrops, seed: int) -> None:
         """Keep texture maps of training patches, to borrow from when masks are made."""

@@ -52,7 +52,8 @@ class Quilt:
         step, (height, width) = WINDOW - OVERLAP, outline.shape
         rows, columns = (-(-(side - OVERLAP) // step) for side in outline.shape)
         size = rows * step + OVERLAP, columns * step + OVERLAP
-        wide = np.pad(outline, [(BORDER, BORDER + whole - side) for whole, side in zip(size, outline.shape)], mode="edge")
+        beyond = [(BORDER, BORDER + whole - side) for whole, side in zip(size, outline.shape)]
+        wide = np.pad(outline, beyond, mode="edge")
         places = [(row * step, column * step) for row in range(rows) for column in range(columns)]
         candidates = self._candidates(wide, places, library, rng)
         made = np.zeros(size, np.uint8)
@@ -85,7 +86,7 @@ class Quilt:
         return thumbnail(to_tensor(outline)[None]).float().flatten().numpy()
 
     def _lenders(self, thumbnail: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Patches of one subject: one drawn among those most like the outline, and those of its subject most like it."""
+        """Patches of one subject: one drawn among those most like the outline, and the most similar of its subject."""
         distance = np.square(self.thumbnails - thumbnail).sum(1)
         first = rng.choice(np.argsort(distance, kind="stable")[:LENDERS])
         own = np.flatnonzero(self.subjects == self.subjects[first])
@@ -119,7 +120,7 @@ def turned(square: np.ndarray, turn: int) -> np.ndarray:
 
 
 def seam(error: np.ndarray) -> np.ndarray:
-    """The cheapest path from top to bottom of an overlap (length, width): True on its left, where the old side stays."""
+    """The cheapest path down an overlap (length, width): True on its left, where the old side stays."""
     total = error + 0.01  # among equal paths, the shortest
     for row in range(1, len(total)):
         before = np.pad(total[row - 1], 1, constant_values=np.inf)

@@ -71,7 +71,8 @@ def find(name: str) -> Row:
 
 def names(makes: str = "mask", given: str | None = None, trained: bool = False) -> tuple[str, ...]:
     """Names of the methods that make masks or images; only those with input `given`, only `trained` ones, if asked."""
-    return tuple(row.name for row in ROWS if row.makes == makes and given in (None, row.given) and (row.model or not trained))
+    return tuple(row.name for row in ROWS
+                 if row.makes == makes and given in (None, row.given) and (row.model or not trained))
 
 
 def class_of(name: str) -> type:

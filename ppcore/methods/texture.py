@@ -44,7 +44,8 @@ def texture_map(x: Tensor, y: Tensor) -> Tensor:
     across, down = (F.conv2d(F.pad(soft, (1, 1, 1, 1), mode="replicate"), kernel) for kernel in _sobel(y))
     area = local(tissue)
     whole = tissue.sum((2, 3), keepdim=True).clamp(min=400)
-    shares = [((local(part) + 0.05 * part.sum((2, 3), keepdim=True) / whole) / (area + 0.05)).sqrt() for part in (gaps, rims)]
+    shares = [((local(part) + 0.05 * part.sum((2, 3), keepdim=True) / whole) / (area + 0.05)).sqrt()
+              for part in (gaps, rims)]
     a, b, c = local(across**2), local(down**2), local(across * down)
     return torch.cat([*shares, (a - b) / (a + b + 0.02), 2 * c / (a + b + 0.02)], 1)
 
@@ -76,11 +77,11 @@ def flipped(texture: Tensor, down: bool, across: bool) -> Tensor:
 
 
 class TexturedCrops(Dataset):
-    """Crops of training masks with their texture maps: `coarse` and `fine` (1, S, S) in {-1, 1}, `texture` (4, S/8, S/8).
+    """Crops of training masks: `coarse` and `fine` (1, S, S) in {-1, 1}, and `texture`, their maps (4, S / 8, S / 8).
 
     An epoch shows about as many pixels as the patches have. A crop's coarse mask is C of the crop itself. Crops are
     flipped and transposed at random, and of those that are almost all air, four in five are drawn again.
-    maps: (N, 4, H / 8, W / 8) of all patches, standardised over them; rooms, thumbnails: `room` and `thumbnail` of each.
+    maps: (N, 4, H / 8, W / 8) of all patches, standardised. rooms, thumbnails: `room` and `thumbnail` of each.
     """
 
     def __init__(self, patches: Sequence[str], fine: str | Path, size: int, open_size: int, close_size: int,
@@ -147,13 +148,14 @@ class TextureLibrary(nn.Module):
         self.thumbnails.copy_(data.thumbnails[taken])
 
     def borrow(self, x: Tensor, seed: int) -> Tensor:
-        """The map (1, 4, h, w) of a patch whose outline is similar to x, (1, 1, H, W) in [-1, 1], in the best of four flips.
+        """The map (1, 4, h, w) of a patch with an outline like x, (1, 1, H, W) in [-1, 1], in the best of four flips.
 
         It has the size of the library's patches, and is not yet limited to where x has tissue (`fitted`).
         """
         turns = [(down, across) for down in (False, True) for across in (False, True)]
         seen = thumbnail(x.float().cpu())[0].float()
-        asked = torch.stack([seen.flip([axis for axis, flip in ((-2, down), (-1, across)) if flip]) for down, across in turns])
+        asked = torch.stack([seen.flip([axis for axis, flip in ((-2, down), (-1, across)) if flip])
+                             for down, across in turns])
         distance = (self.thumbnails.cpu().float()[:, None] - asked).square().sum((2, 3, 4))  # (count, 4)
         nearest, turn = distance.min(1)
         lender = int(nearest.argsort(stable=True)[rng_of(seed).integers(min(LENDERS, len(nearest)))])
@@ -177,7 +179,7 @@ def fitted(texture: Tensor, x: Tensor) -> Tensor:
 
 
 def textures_of(method: Method, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
-    """The texture maps (B, 4, H / 8, W / 8) of outlines (B, 1, H, W): borrowed, by seed, or the last part of given noise.
+    """Texture maps (B, 4, H / 8, W / 8) for outlines (B, 1, H, W): borrowed, by seed, or the last part of given noise.
 
     method: its generator has `textures`, its settings have `texture`.
     """

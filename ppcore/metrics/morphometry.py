@@ -24,10 +24,10 @@ def mmd(real: np.ndarray, synthetic: np.ndarray, permutations: int = 500, seed: 
     real: (N, D), synthetic: (M, D) descriptors. Returns (mmd2, p): mmd2 is about 0, of either sign, for two
     samples of one distribution, and at most 2; p = (1 + permuted values >= mmd2) / (1 + permutations).
 
-    Kernel, unless another is given: exp(-d^2 / 2 s^2) on descriptors standardised by the REAL set's mean and sd (at least SD_FLOOR, so
-    that a descriptor constant over the real set does not dominate); s is the median distance between real
-    masks. One scale for all methods makes the rows of a table comparable. The price is a slightly small p
-    below about 50 masks (5-8 % of equal samples fall below .05).
+    Kernel, unless another is given: exp(-d^2 / 2 s^2) on descriptors standardised by the REAL set's mean and
+    sd (at least SD_FLOOR, so that a descriptor constant over the real set does not dominate); s is the median
+    distance between real masks. One scale for all methods makes the rows of a table comparable. The price is
+    a slightly small p below about 50 masks (5-8 % of equal samples fall below .05).
     p treats masks as independent, so it may be small merely because the subjects differ: compare mmd2 with
     that of real train against real test. Masks made from the real set's outlines lower mmd2 by about 1 / N.
     Raises ValueError for fewer than two masks in a set, unequal D, or a value that is not finite.

@@ -43,7 +43,8 @@ def perceived(pictures: Iterable[np.ndarray]) -> np.ndarray:
             check_mask(picture)
             picture = np.repeat(picture[..., None] * np.uint8(255), 3, axis=2)
         seen = (torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None] - 127) / 128
-        features.append(model.extract_features(seen.contiguous(memory_format=torch.channels_last)).mean((2, 3))[0].numpy())
+        maps = model.extract_features(seen.contiguous(memory_format=torch.channels_last))
+        features.append(maps.mean((2, 3))[0].numpy())
     return np.array(features, np.float64).reshape(-1, FEATURES)
 
 

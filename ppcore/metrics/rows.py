@@ -54,8 +54,8 @@ def similarity_rows(real: MaskSet, synthetic: MaskSet, *, permutations: int, res
             _row("occupancy", occupancy(*shares), n), _row("occupancy_tv", total_variation(*shares), n)]
 
 
-def perception_rows(real: np.ndarray, synthetic: np.ndarray, subjects_real: np.ndarray, subjects_synthetic: np.ndarray, *,
-                    resamples: int, seed: int, prefix: str = "") -> list[dict]:
+def perception_rows(real: np.ndarray, synthetic: np.ndarray, subjects_real: np.ndarray,
+                    subjects_synthetic: np.ndarray, *, resamples: int, seed: int, prefix: str = "") -> list[dict]:
     """Kernel and Fréchet distance, `kd` and `fd`, of features (N, 1280), (M, 1280) of `perception.perceived`.
 
     subjects_*: label of each, as in `MaskSet`. prefix: of the names of the metrics.
@@ -74,8 +74,9 @@ def repetition_rows(masks: Sequence[np.ndarray], coarsen: Callable[[np.ndarray],
 
 def contract_rows(outlines: Sequence[np.ndarray], generated: MaskSet, real: MaskSet,
                   coarsen: Callable[[np.ndarray], np.ndarray], *, resamples: int, seed: int) -> list[dict]:
-    """What it costs to hold masks to their outlines (`ppcore.masks.make.keep_outline`): the same measures afterwards."""
-    held = MaskSet([keep_outline(y, x, coarsen) for x, y in zip(outlines, generated.masks, strict=True)], generated.subjects)
+    """What it costs to hold masks to their outlines (`ppcore.masks.make.keep_outline`): the measures afterwards."""
+    held = MaskSet([keep_outline(y, x, coarsen) for x, y in zip(outlines, generated.masks, strict=True)],
+                   generated.subjects)
     options = {"resamples": resamples, "seed": seed}
     distance, _ = mmd(real.descriptors, held.descriptors, permutations=0)
     covered = coverage(real.descriptors, held.descriptors)
@@ -153,8 +154,8 @@ def add_holm(scores: dict[str, list[dict]]) -> None:
 def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], subjects_real: np.ndarray,
                subjects_synthetic: np.ndarray, *, permutations: int, resamples: int, seed: int,
                weights=None) -> list[dict]:
-    """Rows that compare two sets of RGB images (H, W, 3): FID, KID, kd and fd (as for masks), MMD and Wasserstein of colours
-    and detail (`ppcore.metrics.image`). subjects_*: label of each image, (N,), as in `MaskSet`."""
+    """Rows that compare two sets of RGB images (H, W, 3): FID, KID, kd and fd (as for masks), MMD and Wasserstein of
+    colours and detail (`ppcore.metrics.image`). subjects_*: label of each image, (N,), as in `MaskSet`."""
     n = len(synthetic)
     scores = {"fid": NO_WEIGHTS, "kid": NO_WEIGHTS, "n": n}
     if weights is not None:

@@ -14,13 +14,15 @@ LABELS = {row.name: row.label for row in ROWS}
 COLUMNS = ("cohort", "method", "protocol", "metric", "value", "low", "high", "n", "seed", "device", "commit")
 NO_WEIGHTS = "no weights"  # written for FID and KID without the Inception weights (reading R26)
 
-MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "kd", "fd", "mmd2", "mmd_p", "mmd_p_holm", "w1_mean",
-                "density", "coverage", "occupancy", "occupancy_tv", "repetition", "grid", "nearest_train_ratio", "copying_ct", "control_iou",
+MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "kd", "fd", "mmd2", "mmd_p", "mmd_p_holm",
+                "w1_mean", "density", "coverage", "occupancy", "occupancy_tv", "repetition", "grid",
+                "nearest_train_ratio", "copying_ct", "control_iou",
                 "control_boundary_f1", "control_fraction_error", "control_fraction_bias", "control_fraction_rank",
                 "diversity", "diversity_ratio")  # in the order in which notebook 08 shows them
 COPYING_METRICS = ("nearest_train_ratio", "copying_ct", "nearest_train_ratio_pixels", "copying_ct_pixels",
                    "nearest_train_ratio_windows", "copying_ct_windows")
-IMAGE_METRICS = ("image_fid", "image_kid", "image_kd", "image_fd", "image_mmd2", "image_mmd_p", "image_w1_mean", "image_control_iou")
+IMAGE_METRICS = ("image_fid", "image_kid", "image_kd", "image_fd", "image_mmd2", "image_mmd_p", "image_w1_mean",
+                 "image_control_iou")
 
 
 def compare(scores: dict[str, list[dict]], metrics: Sequence[str]) -> pd.DataFrame:
@@ -35,8 +37,8 @@ def table_2(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
     return _table(metrics[metrics["protocol"] == protocol], METHODS if protocol == "A" else SKETCH_METHODS, {
         "ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID", "kd": "kd",
         "mmd2": "MMD²", "mmd_p_holm": "MMD p (Holm)", "w1_mean": "W1 (sd)", "density": "density",
-        "coverage": "coverage", "repetition": "repetition", "nearest_train_ratio": "nearest-train ratio", "control_iou": "IoU to outline",
-        "control_boundary_f1": "boundary F1", "diversity_ratio": "diversity / error"})
+        "coverage": "coverage", "repetition": "repetition", "nearest_train_ratio": "nearest-train ratio",
+        "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1", "diversity_ratio": "diversity / error"})
 
 
 def image_table(metrics: pd.DataFrame) -> pd.DataFrame:

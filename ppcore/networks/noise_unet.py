@@ -1,8 +1,8 @@
 """What are the generator and the discriminator of the noise GAN? Narrow networks without normalisation.
 
 A U-Net that gets a map of Gaussian noise in every convolution of its decoder, and a discriminator that looks at places
-and at the statistics of a whole crop. Neither has a transposed convolution, which leaves a lattice, nor a normalisation,
-which wipes out flat areas and makes neighbouring windows of a canvas disagree.
+and at the statistics of a whole crop. Neither has a transposed convolution, which leaves a lattice, or a
+normalisation, which wipes out flat areas and makes neighbouring windows of a canvas disagree.
 """
 
 from collections.abc import Sequence
@@ -91,7 +91,7 @@ class NoiseUNet(nn.Module):
         self.last = Conv(FULL, 1, 3, padding=1)
 
     def noise(self, height: int, width: int) -> list[Noise]:
-        """z of one image: a Gaussian map for every noisy convolution, from the coarsest level to the full resolution."""
+        """z of one image: a Gaussian map for every noisy convolution, from the coarsest level to the finest."""
         levels = [(height >> level + 1, width >> level + 1) for level in reversed(range(len(self.blocks)))
                   for _ in self.blocks[level]]
         return [Noise("normal", (1, *size)) for size in (*levels, (height, width))]
@@ -127,13 +127,14 @@ class LocalDiscriminator(nn.Module):
     def __init__(self, width: int = 24, texture: int = 4, moments: bool = True) -> None:
         super().__init__()
         w = width
-        shapes = ((8 + texture, w, 3, 1), (w, 2 * w, 4, 2), (2 * w, 3 * w, 3, 1), (3 * w, 4 * w, 4, 2), (4 * w, 4 * w, 4, 2))
+        shapes = ((8 + texture, w, 3, 1), (w, 2 * w, 4, 2), (2 * w, 3 * w, 3, 1), (3 * w, 4 * w, 4, 2),
+                  (4 * w, 4 * w, 4, 2))
         self.convs = nn.ModuleList(Conv(a, b, size, stride, 1) for a, b, size, stride in shapes)
         self.logits = nn.ModuleList([Conv(3 * w, 1, 1), Conv(4 * w, 1, 3, padding=1), Conv(4 * w, 1, 3, padding=1)])
         self.whole = nn.Sequential(Conv(14 * w, 64, 1), nn.LeakyReLU(0.2), Conv(64, 1, 1)) if moments else None
 
     def forward(self, x: Tensor, y: Tensor, texture: Tensor) -> list[Tensor]:
-        """x, y: (B, 1, H, W) in [-1, 1]. Returns the logits (B, n) of the places at each field, then of the whole (B, 1)."""
+        """x, y: (B, 1, H, W) in [-1, 1]. Returns the logits of the places at each field, (B, n), then of the whole."""
         features = F.pixel_unshuffle(torch.cat([x, y], 1), 2)
         features = torch.cat([features, resized(texture, features).to(features.dtype)], 1)
         seen = []

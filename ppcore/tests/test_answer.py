@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ppcore.drawing.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, in_the_box, open_models
+from ppcore.drawing.answer import (MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, held, in_the_box,
+                                   open_models)
 from ppcore.drawing.stored import reproduce, save
 from ppcore.masks.make import coarse_mask, read_mask, write_mask
 from ppcore.masks.patches import read_image
@@ -212,6 +213,15 @@ def test_a_model_in_the_box_answers_before_anything_is_trained(tmp_path, monkeyp
     write_model(with_textures(NoiseGAN(FINE)), data_folder("demo", "PHANTOM") / "models" / "noise-gan",
                 {"method": "NoiseGAN", "settings": vars(FINE), "training": {"steps": 0}})
     assert not in_the_box("demo", "PHANTOM")
+
+
+def test_masks_are_held_to_the_outline_if_asked_and_the_record_says_so(models):
+    outline = coarse_mask(disc())
+    free, kept = (draw_fine(held(models, hold), outline, 1, 2) for hold in (False, True))
+    assert max(iou(coarse_mask(mask), outline) for mask in free.fine) < 0.99
+    assert min(iou(coarse_mask(mask), outline) for mask in kept.fine) >= 0.998
+    folder = save(held(models, True), draw_images(models, kept), "held")
+    assert json.loads((folder / "drawing.json").read_text())["hold"] is True and reproduce(folder) == []
 
 
 def test_a_damaged_model_is_told(models):

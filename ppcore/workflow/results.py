@@ -37,8 +37,8 @@ def side_by_side(runs: Mapping[str, pd.DataFrame], metric: str, title: str) -> s
     tables = {cohort: scores(metrics) for cohort, metrics in runs.items()}
     cells = [[LABELS.get(name, name), *(shown(table, name, metric) for table in tables.values())] for name in methods]
     if metric == "mmd2":
-        cells += [[f"IoU to the outline, {LABELS[name]}", *(shown(table, name, "control_iou") for table in tables.values())]
-                  for name in (PRIORPATH, OURS)]
+        cells += [[f"IoU to the outline, {LABELS[name]}",
+                   *(shown(table, name, "control_iou") for table in tables.values())] for name in (PRIORPATH, OURS)]
     rows = [[title, *runs], ["---"] * (len(runs) + 1), *cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
@@ -97,7 +97,8 @@ def _seeds(runs: Mapping[str, pd.DataFrame]) -> list[str]:
         for method, rows in own.groupby("method", sort=False):
             if len(rows) > 1:
                 values = rows["value"].astype(float)
-                parts.append(f"{LABELS[method]} on {cohort} {values.min():.3g} to {values.max():.3g} ({len(rows)} seeds)")
+                parts.append(f"{LABELS[method]} on {cohort} {values.min():.3g} to {values.max():.3g} ({len(rows)} "
+                             "seeds)")
     return [f"**Seeds**: MMD² from one training to another: {'; '.join(parts)}."] if parts else []
 
 

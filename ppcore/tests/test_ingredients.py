@@ -1,0 +1,50 @@
+"""Does notebook 15 leave out one ingredient at a time, and measure what it says?"""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from ppcore.experiments.ingredients import ALL, CHANGES, ingredients, measured, seconds_per_step
+from ppcore.masks.make import coarse_mask
+from ppcore.methods.noise_gan import NoiseGANSettings
+from ppcore.metrics.sets import MaskSet
+from ppcore.tests.test_rulers import tissue, wallpaper
+
+
+def test_every_training_but_the_first_lacks_one_ingredient():
+    own = NoiseGANSettings()
+    found = {name: {key for key, value in asdict(settings).items() if value != asdict(own)[key]}
+             for name, settings in ingredients(own).items()}
+    assert found.pop(ALL) == set()
+    assert [len(changed) for changed in found.values()] == [1] * len(CHANGES)
+    assert set.union(*found.values()) == {"noise", "texture", "lambda_coarse", "moments"}
+
+
+def test_real_masks_measure_as_real_and_wallpaper_does_not():
+    who, groups = np.arange(6) % 3, {}
+    real = MaskSet([tissue(seed) for seed in range(6)], who)
+    for name, make in (("others", lambda seed: tissue(seed + 20)), ("wallpaper", wallpaper)):
+        made = MaskSet([make(seed) for seed in range(6)], who)
+        outlines = [coarse_mask(mask) for mask in made.masks]
+        several = [np.stack([make(seed), make(seed + 40)]) for seed in range(3)]
+        groups[name] = measured(real, outlines, made, several, real.masks[:3], coarse_mask)
+    assert groups["others"]["iou"] == 1 == groups["wallpaper"]["iou"]
+    assert groups["others"]["diversity"] == pytest.approx(1, abs=0.1)  # draws as far from each other as from the truth
+    for measure in ("kd", "mmd2", "repetition"):
+        assert groups["wallpaper"][measure] > groups["others"][measure] + 0.1
+    assert groups["others"]["coverage"] > groups["wallpaper"]["coverage"]
+
+
+def test_a_step_is_timed_without_its_warm_up():
+    class Slow:
+        calls = 0
+
+        def step(self, batch):
+            self.calls += 1
+            torch.rand(500, 500) @ torch.rand(500, 500)
+            assert batch["x"].shape == (3, 2)
+
+    method = Slow()
+    assert seconds_per_step(method, [{"x": torch.ones(2)}] * 4, 3, 5) > 0 and method.calls == 7
