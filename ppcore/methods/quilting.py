@@ -20,6 +20,7 @@ CELL = 8  # px: coarse masks are compared in means of such cells
 CELLS = (WINDOW + 2 * BORDER) // CELL
 LENDERS = 10  # the patch is drawn among so many with the most similar outlines
 PATCHES = 4  # windows come from so many patches of its subject
+STRIDE = 2  # cells between the windows of a patch
 FEW = 6  # windows that are tried at each place
 CHANCE = 0.02  # random part of a window's cost, in mean squared difference of cells
 BACK = (0, 1, 2, 3, 4, 6, 5, 7)  # the turn that undoes each turn of `turned`
@@ -64,7 +65,7 @@ class Quilt:
             for candidate in few:
                 turn, window = divmod(int(candidate), len(library))
                 patch, place = divmod(window, per_patch)
-                row, column = (CELL * part for part in divmod(place, across))
+                row, column = (STRIDE * CELL * part for part in divmod(place, across))
                 x, y = (turned(masks[lenders[patch]][row:row + WINDOW, column:column + WINDOW], BACK[turn])
                         for masks in (self.coarse, self.fine))
                 y = np.where(x == asked, y, asked)  # where the lender's outline differs, the one asked for
@@ -106,10 +107,10 @@ class Quilt:
 
 
 def cells_of(mask: np.ndarray) -> np.ndarray:
-    """For each cell of a mask, the means of the CELLS x CELLS cells that begin there: (h, w, CELLS^2) float32."""
+    """For every second cell of a mask, the means of the CELLS x CELLS cells that begin there: (h, w, CELLS^2) float32."""
     height, width = (side // CELL for side in mask.shape)
     cells = mask[:height * CELL, :width * CELL].astype(np.float32).reshape(height, CELL, width, CELL).mean((1, 3))
-    windows = np.lib.stride_tricks.sliding_window_view(cells, (CELLS, CELLS))
+    windows = np.lib.stride_tricks.sliding_window_view(cells, (CELLS, CELLS))[::STRIDE, ::STRIDE]
     return np.ascontiguousarray(windows.reshape(*windows.shape[:2], -1))
 
 
@@ -121,9 +122,11 @@ def turned(square: np.ndarray, turn: int) -> np.ndarray:
 
 def seam(error: np.ndarray) -> np.ndarray:
     """The cheapest path down an overlap (length, width): True on its left, where the old side stays."""
-    total = error + 0.01  # among equal paths, the shortest
+    padded = np.full((len(error), error.shape[1] + 2), np.inf)
+    total = padded[:, 1:-1]
+    total[:] = error + 0.01  # among equal paths, the shortest
     for row in range(1, len(total)):
-        before = np.pad(total[row - 1], 1, constant_values=np.inf)
+        before = padded[row - 1]
         total[row] += np.minimum(np.minimum(before[:-2], before[1:-1]), before[2:])
     keep, column = np.zeros(error.shape, bool), int(total[-1].argmin())
     for row in reversed(range(len(total))):

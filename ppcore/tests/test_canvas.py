@@ -12,11 +12,12 @@ from torch import nn
 
 from ppcore.drawing.answer import draw_canvas, open_models
 from ppcore.drawing.canvas import (bands, draw_window, fill_image, fill_mask, mirrored, noise_at, noise_field, ramp,
-                                   starts)
+                                   starts, texture_of)
 from ppcore.drawing.seams import change_across, compare_seams, disagreement, seam_ratio, window_edges
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import read_image, to_mask, to_tensor
 from ppcore.methods.sampling import generate
+from ppcore.methods.texture import TextureLibrary
 from ppcore.networks.noise import Noise
 from ppcore.networks.unet import UNet
 from ppcore.run import main
@@ -56,6 +57,30 @@ def unet(levels: int = 5) -> Drawer:
     drawer = Drawer()
     drawer.networks["G"] = UNet(1, 1, 8, levels)
     return drawer
+
+
+class Textured(Drawer):
+    """A method that shows the texture map it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.networks["G"].textures = TextureLibrary(4, *WINDOW)
+        maps = self.networks["G"].textures.maps
+        maps.copy_(torch.randint(-100, 100, maps.shape, generator=torch.Generator().manual_seed(0)))
+
+    def generate(self, masks, seeds):
+        return nn.functional.interpolate(seeds[0][-1][:, :1], WINDOW) / 8
+
+
+@pytest.mark.parametrize("overlap", [0, 16])
+def test_windows_get_their_part_of_one_texture_map(overlap):
+    """Blended or side by side, the canvas shows the map of the whole canvas, which differs from place to place."""
+    method, mask = Textured(), np.ones((70, 150), np.uint8)
+    shown = torch.cat([band for _, band in bands(method, mask, WINDOW, 1, overlap)], 1)[0]
+    whole = texture_of(method, mask, WINDOW, 1)
+    wanted = nn.functional.interpolate(whole[None, :1], scale_factor=8)[0, 0, :70, :150] / 8
+    torch.testing.assert_close(shown, wanted)
+    assert whole[0, :4, :8].ne(whole[0, 4:8, 8:16]).any() and texture_of(unet(), mask, WINDOW, 1) is None
 
 
 @pytest.mark.parametrize("shape", SIZES)

@@ -8,7 +8,7 @@ import torch
 
 from ppcore.masks.make import coarse_mask, write_mask
 from ppcore.methods.bernoulli_diffusion import BernoulliDiffusion, BernoulliDiffusionSettings, flip, posterior
-from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings, as_mask, coarse
+from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings, as_mask, coarse, pairing
 from ppcore.methods.texture import CHANNELS, TexturedCrops
 from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
@@ -76,6 +76,11 @@ def test_losses_of_a_step_by_hand():
     losses = method.step({"coarse": x, "fine": x, "texture": torch.zeros(1, CHANNELS, 8, 16)})
     assert losses["D"].item() == pytest.approx(4 * math.log(2)) == losses["G_gan"].item()
     assert losses["G_coarse"].item() == pytest.approx((x > 0).float().mean().item())
+
+
+def test_the_pairing_rewards_what_is_better_at_its_own_place():
+    better, worse = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    assert pairing(better, worse).item() == pytest.approx((math.log1p(math.exp(-2)) + math.log1p(math.exp(2))) / 2)
 
 
 def test_without_moments_three_judgements_are_left():

@@ -56,7 +56,8 @@ def test_there_is_room_only_near_tissue():
     _, x = pair(outline)
     inside, outside = room(x)[0, 0, :, :4], room(x)[0, 0, :, -4:]
     assert inside.min() > 0.99 and outside.max() < 1e-6
-    assert fitted(torch.ones(1, 4, 8, 8), x).shape == (1, 4, H // 8, W // 8)
+    lent = fitted(torch.ones(1, 4, 8, 8), x)
+    assert lent.shape == (1, 4, H // 8, W // 8) and lent[..., :4].min() > 0.99 and lent[..., -4:].max() < 1e-6
 
 
 @pytest.fixture
@@ -81,6 +82,23 @@ def test_an_item_is_a_crop_with_its_own_coarse_mask_and_map(crops):
         np.testing.assert_array_equal(coarse_mask(fine), item["coarse"][0].numpy() > 0)
         assert item["texture"].shape == (4, 8, 8)
     assert len(crops) == 4 * (H * W // 64**2)
+
+
+def test_a_flipped_crop_has_the_map_of_the_flipped_crop(tmp_path):
+    """Gaps at 30 degrees: whatever way a crop was turned, its map's direction is that of its own gaps."""
+    fine = stripes(30, 16.0)
+    for name in ("a", "b"):
+        write_mask(tmp_path / f"{name}.png", fine)
+    data, ways = TexturedCrops(["a", "b"], tmp_path, 64, 5, 10), set()
+    for number in range(24):
+        torch.manual_seed(number)
+        item = data[0]
+        found = texture_map(torch.ones_like(item["fine"])[None], item["fine"][None])[0, 2:, 2:-2, 2:-2].mean((1, 2))
+        lent = item["texture"][2:, 2:-2, 2:-2].mean((1, 2))
+        clear = found.abs() > 0.3
+        assert torch.equal(found.sign()[clear], lent.sign()[clear])
+        ways.add(tuple(found.sign().tolist()))
+    assert len(ways) == 4
 
 
 def test_maps_are_standardised_and_no_direction_stays_none(crops):
