@@ -39,7 +39,8 @@ def run_all(*arguments: str, home: str | Path) -> tuple[int, str]:
     (["--cohort", "MINE", "--slides", "ppcore"], "holds no image"),
     (["--from", "99"], "no such notebook"),
     (["generate"], "wanted --to DIR"),
-    (["generate", "--to", "pairs"], "cohort PHANTOM has no trained pix2pix in the profile demo"),
+    (["generate", "--to", "pairs"], "run notebook 03 first"),
+    (["generate", "--to", "pairs", "--cohort", "PRAD"], "cohort PRAD has no trained noise-gan in the profile demo"),
     (["--update-notebooks", "--profile", "smoke"], "demo on PHANTOM"),
 ])
 def test_a_command_that_cannot_work_starts_nothing(arguments, words, tmp_path, capsys, monkeypatch):
