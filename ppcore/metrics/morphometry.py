@@ -13,7 +13,6 @@ from scipy.stats import wasserstein_distance
 from ppcore.masks.kinds import standardise
 from ppcore.metrics.distribution import draw_subjects
 
-
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of two sets, as `gaussian_kernel`
 
 

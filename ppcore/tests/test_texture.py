@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ppcore.masks.make import coarse_mask, write_mask
-from ppcore.methods.texture import (TexturedCrops, TextureLibrary, fitted, flipped, room, texture_map, thumbnail)
+from ppcore.methods.texture import TexturedCrops, TextureLibrary, fitted, flipped, room, texture_map, thumbnail
 
 H, W = 128, 256
 

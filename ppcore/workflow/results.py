@@ -11,7 +11,6 @@ from ppcore.methods.table import FLOOR, OURS, PRIORPATH
 from ppcore.metrics.findings import COLUMNS, methods_of, read_run, reading, scores, shown, told_apart
 from ppcore.metrics.table import LABELS
 
-
 SHOWN = {"mmd2": "MMD² to real test masks", "kd": "kd to real test masks"}  # README's tables
 SHORT = {"mmd2": "shapes (MMD²)", "kd": "texture (kd)"}
 
