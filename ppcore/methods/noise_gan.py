@@ -4,7 +4,7 @@ Beyond the paper. pix2pix has one answer to an outline, and where the outline is
 of the patch to make texture of. Here every convolution of the decoder gets a map of Gaussian noise, and a texture map
 (`ppcore.methods.texture`) says what the outline leaves open. Real and made masks of one outline are judged as a pair at
 the same place (relativistic pairing, R3GAN, Huang et al. 2024, arXiv 2501.05441). Instead of L1, which pulls all draws
-towards one mean, equation (4)'s C itself is a loss: C(G(x, z)) shall be x.
+towards one mean, C of section 2.3 itself is a loss: C(G(x, z)) shall be x.
 """
 
 from collections.abc import Sequence
