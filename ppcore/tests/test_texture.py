@@ -126,5 +126,6 @@ def test_a_library_smaller_than_the_data_keeps_a_sample_and_a_larger_one_repeats
         library = TextureLibrary(count, H, W)
         library.fill(crops, seed=1)
         stored = {tuple(one.flatten().tolist()) for one in library.thumbnails}
-        assert len(stored) == min(count, len(stored)) and stored <= {tuple(one.flatten().tolist()) for one in crops.thumbnails}
+        assert len(stored) == min(count, 4)
+        assert stored <= {tuple(one.flatten().tolist()) for one in crops.thumbnails}
     assert thumbnail(torch.ones(1, 1, H, W)).min() == 255
