@@ -17,23 +17,23 @@ FRAMES = {"kept": "#0072B2", "train": COLOURS["train"], "test": COLOURS["test"],
           "black": "#000000", "ink": "#009E73", "unused": "#E69F00", "gap": "#CC79A7", "spare": "#F0E442"}
 
 
-def slide_grids(slides: Sequence, places: Sequence[pd.DataFrame], names: Sequence[str], height: int, width: int,
-                across: int = 3, each: float = 2.7, longest: int = 500) -> Figure:
+def slide_grids(pictures: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], places: Sequence[pd.DataFrame],
+                names: Sequence[str], height: int, width: int, across: int = 3, each: float = 2.7) -> Figure:
     """Slides overlaid with their grid: kept places framed by their split, dropped ones faded and framed by the reason.
 
-    slides: from `ppcore.slides.read.open_slide`. places: the rows of places.csv of each slide; the `state` of a kept
-    place may be its split instead. height, width: of a patch, px. each: width of a slide's picture, inches. longest:
-    its longer side, px.
+    pictures: of the whole slides, (h, w, 3) uint8. sizes: width and height of each slide, px. places: the rows of
+    places.csv of each slide; the `state` of a kept place may be its split instead. height, width: of a patch, px. each:
+    width of a slide's picture, inches.
     """
-    across = min(across, len(slides))
-    down = -(-len(slides) // across)
-    shape = np.median([slide.size[1] / slide.size[0] for slide in slides])
+    across = min(across, len(pictures))
+    down = -(-len(pictures) // across)
+    shape = np.median([size[1] / size[0] for size in sizes])
     figure, axes = plt.subplots(down, across, figsize=(across * each, down * (each * shape + 0.4)), squeeze=False)
-    for axis in axes.flat[len(slides):]:
+    for axis in axes.flat[len(pictures):]:
         axis.set_visible(False)
     shown = set()
-    for axis, slide, grid, name in zip(axes.flat, slides, places, names):
-        axis.imshow(slide.thumbnail(longest), extent=(0, *slide.size, 0))
+    for axis, picture, size, grid, name in zip(axes.flat, pictures, sizes, places, names):
+        axis.imshow(picture, extent=(0, *size, 0))
         for line in grid.itertuples():
             corner, box = (line.column * width, line.row * height), {"width": width, "height": height}
             dropped = line.state in DROPPED

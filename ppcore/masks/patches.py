@@ -3,7 +3,8 @@
     patches/rgb/<patch>.webp     (H, W, 3) uint8 RGB, lossless
     patches/fine/<patch>.png     fine mask, 1 bit, white = tissue
     patches/index.csv            one line per kept patch, columns as INDEX
-    patches/sources.csv          one line per file: its places by state, or why it was skipped; a remark
+    patches/thumbnails/<name>.webp  the whole slide or field
+    patches/sources.csv          one line per entry of the folder: its places by state, or why it was skipped; a remark
     patches/places.csv           one line per grid place, columns as PLACES
 
 `index.csv` is written last: a folder without it is not a patch set. `check_set` compares the files with its hashes.
@@ -25,9 +26,17 @@ INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", 
 PLACES = ("file", "row", "column", "state")
 
 
-def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path) -> None:
-    """Store `sources.csv`, then `index.csv`, which makes the folder a patch set."""
-    write_text(Path(folder) / "sources.csv", sources.to_csv(index=False))
+def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path, others: dict[str, str] = {}) -> None:
+    """Store `sources.csv`, then `index.csv`, which makes the folder a patch set.
+
+    sources: a line per file that was cut or skipped. others: name of each other entry of the cohort's folder, and why
+    it is no image.
+    """
+    unused = pd.DataFrame({"file": list(others), "skipped": list(others.values())})
+    counts = sources.select_dtypes("number").columns
+    every = pd.concat([sources, unused], ignore_index=True) if others else sources
+    every = every.assign(**{name: every[name].fillna(0).astype(int) for name in counts})
+    write_text(Path(folder) / "sources.csv", every.to_csv(index=False))
     write_text(Path(folder) / "index.csv", index[list(INDEX)].to_csv(index=False, float_format="%.6f"))
 
 

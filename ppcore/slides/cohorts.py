@@ -1,12 +1,11 @@
-"""Which cohort is it, and which files and subjects make it up?"""
+"""Which cohort is it, where are its images, and have they changed?"""
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from ppcore.study.errors import StudyError, warn
+from ppcore.slides.folder import SUFFIXES, list_sources
+from ppcore.slides.subjects import SUBJECTS, tidy
+from ppcore.study.errors import StudyError
+from ppcore.study.hashes import content_hashes
 from ppcore.study.runs import data_folder, home
 
 EMBEDDED = {"PHANTOM": "he", "PHANTOM-IHC": "ihc"}  # drawn by ppcore.slides.phantom
@@ -17,16 +16,6 @@ TABLE_1 = {  # of the paper, which states no um per pixel; every patch is 512 x 
     "LUSC": {"slides": 50, "participants": 50, "train": 5559, "test": 1000, "stain": "he"},
     "NSCLC": {"slides": 55, "participants": 4, "train": 4000, "test": 1500, "stain": "ihc"},
 }
-SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide",
-            ".png", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class Source:
-    """One image file of a cohort and the subject (participant) it comes from."""
-
-    file: Path
-    subject: str
 
 
 def slides_folder(profile: str, cohort: str, slides: str = "") -> Path:
@@ -53,65 +42,12 @@ def slides_folder(profile: str, cohort: str, slides: str = "") -> Path:
     return default
 
 
-def list_sources(folder: str | Path) -> list[Source]:
-    """All images of a folder, sorted by name, each with its subject.
-
-    `subjects.csv` (columns file, subject) names the subjects; without it every file is a subject of its own, named
-    by its stem. A listed file that is missing gives a warning. A file that is not listed raises `StudyError`, since a
-    wrong split leaks; so does a folder without images.
-    """
+def fingerprint(folder: str | Path) -> dict[str, str]:
+    """Name -> content hash of each slide or field of a folder, of its parts and of subjects.csv, to tell whether a
+    cohort has changed."""
     folder = Path(folder)
-    files = sorted(path for path in folder.iterdir()
-                   if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."))
-    if not files:
-        others = sum(1 for path in folder.iterdir() if path.is_file())
-        raise StudyError(f"{folder} holds no image ({others} other files): wanted files that end in "
-                         f"{' '.join(SUFFIXES)}")
-    table = folder / "subjects.csv"
-    if not table.exists():
-        return [Source(path, path.stem) for path in files]
-
-    listed = pd.read_csv(table, dtype=str, skipinitialspace=True)
-    if not {"file", "subject"} <= set(listed.columns):
-        raise StudyError(f"{table}: found columns {', '.join(listed.columns)}; wanted file, subject")
-    incomplete = listed[listed[["file", "subject"]].isna().any(axis=1)]
-    if len(incomplete):
-        raise StudyError(f"{table}: line {incomplete.index[0] + 2} has no file or no subject: fill it in or remove it")
-    twice = listed["file"][listed["file"].duplicated()]
-    if len(twice):
-        raise StudyError(f"{table}: {twice.iloc[0]} is listed twice: keep one line per file")
-    subject_of = dict(zip(listed["file"], listed["subject"]))
-    forgotten = [path.name for path in files if path.name not in subject_of]
-    if forgotten:
-        raise StudyError(f"{table} names no subject for {len(forgotten)} of {len(files)} files ({some(forgotten)}): "
-                         "add a line for each, or remove subjects.csv to make every file a subject of its own")
-    absent = sorted(set(subject_of) - {path.name for path in files})
-    if absent:
-        warn(f"{table} lists {len(absent)} files that are not there ({some(absent)})")
-    return [Source(path, subject_of[path.name]) for path in files]
-
-
-def fingerprint(folder: str | Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, str]:
-    """Name -> size and hash of each image of a folder and of subjects.csv, to tell whether a cohort has changed.
-
-    Of a large file only the first, middle and last 64 KiB are hashed: cheap for a whole slide. A new time stamp
-    alone changes nothing.
-    """
-    folder = Path(folder)
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes or path.name == "subjects.csv")
-    return {path.name: _sampled_hash(path) for path in paths if path.is_file()}
-
-
-def _sampled_hash(path: Path, window: int = 2**16) -> str:
-    size = path.stat().st_size
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for start in sorted({0, max(0, size // 2 - window // 2), max(0, size - window)}):
-            handle.seek(start)
-            digest.update(handle.read(window))
-    return f"{size}-{digest.hexdigest()[:16]}"
-
-
-def some(names: list[str], shown: int = 3) -> str:
-    """The first names of a list, for a message."""
-    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+    sources = list_sources(folder)
+    files = {source.name: source.file for source in sources}
+    parts = {tidy(part.relative_to(folder).as_posix()): part for source in sources for part in source.parts}
+    tables = {path.name: path for path in folder.iterdir() if path.name.casefold() == SUBJECTS}
+    return content_hashes(files | parts | tables)

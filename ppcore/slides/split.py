@@ -7,8 +7,29 @@
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from ppcore.slides.folder import some
 from ppcore.study.errors import StudyError, warn
+
+
+def join_duplicates(index: pd.DataFrame) -> pd.DataFrame:
+    """Give one subject to all files that share a patch, equal in every pixel; a warning names them.
+
+    A copied file would else stand in training and test. The subject is the first of theirs, by name.
+    """
+    names, codes = np.unique(index["subject"].to_numpy(str), return_inverse=True)
+    first = pd.Series(codes, index.index).groupby(index["rgb_hash"]).transform("min")
+    links = coo_array((np.ones(len(index)), (first, codes)), shape=(len(names),) * 2)
+    _, group = connected_components(links, directed=False)
+    joined = pd.Series(names[[np.flatnonzero(group == group[code])[0] for code in codes]], index.index, dtype=str)
+    changed = joined != index["subject"]
+    if changed.any():
+        copies = index[index["rgb_hash"].isin(index.loc[changed, "rgb_hash"])].drop_duplicates("file")["file"].tolist()
+        warn(f"{len(copies)} files of different subjects share patches that are equal in every pixel ({some(copies)}): "
+             "they are taken as one subject each, so that no copy stands in training and test; remove the copies")
+    return index.assign(subject=joined)
 
 
 def split_patches(index: pd.DataFrame, test_fraction: float, seed: int, how: str = "auto", train: int = 0,
@@ -88,6 +109,8 @@ def _by_region(index: pd.DataFrame, test_fraction: float, how: str) -> pd.Series
         split[patches.index[patches["row"].isin(rows[len(rows) - tested:])]] = "test" if tested else "train"
         if len(rows) - tested >= 3:
             split[patches.index[patches["row"] == rows[len(rows) - tested - 1]]] = "gap"
+    again = index["rgb_hash"].isin(index["rgb_hash"][split == "test"])  # a copy within the slide
+    split[again & (split == "train")] = "gap"
     if set(split) < {"train", "test"}:
         raise StudyError(f"{len(index)} patches in one row of one slide cannot be split into train and test: "
                          "run with a smaller -p patch_height=... or mpp=...")

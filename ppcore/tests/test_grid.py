@@ -10,7 +10,7 @@ import pytest
 from ppcore.masks.make import tissue_mask
 from ppcore.masks.patches import read_image
 from ppcore.slides import read as slides
-from ppcore.slides.cohorts import list_sources
+from ppcore.slides.folder import list_sources
 from ppcore.slides.cut import cut_patches
 from ppcore.slides.grid import ink_share, places_of, spread, surely_glass, why_dropped
 from ppcore.slides.phantom import GLASS, Phantom, draw_slide
@@ -46,10 +46,11 @@ def test_glass_is_not_read_and_no_patch_is_lost_by_it(tmp_path, monkeypatch, sha
     write_slide(tmp_path / "s.tif", sparse_slide(share), levels=3, mpp=1.0)
     reads, read = [], WholeSlide.read
     monkeypatch.setattr(WholeSlide, "read", lambda self, *box: reads.append(box) or read(self, *box))
-    index, table = cut_patches(list_sources(tmp_path), tmp_path / "looked", **GRID)
+    sources = list_sources(tmp_path)
+    index, table = cut_patches(sources, tmp_path / "looked", **GRID)
     assert len(reads) == 12 and table[["places", "kept", "glass", "black"]].iloc[0].tolist() == [32, 11, 20, 1]
     monkeypatch.setattr(WholeSlide, "overview", lambda self: None)
-    everything, table = cut_patches(list_sources(tmp_path), tmp_path / "all", **GRID)
+    everything, table = cut_patches(sources, tmp_path / "all", **GRID)
     assert index["patch"].tolist() == everything["patch"].tolist() and table["air"].iloc[0] == 20
     assert index["fine_hash"].tolist() == everything["fine_hash"].tolist()
 
@@ -72,8 +73,9 @@ def test_a_sample_lies_all_over_the_slide_whatever_the_seed():
 
 def test_a_wanted_number_is_kept_and_the_rest_said_to_be_unused(tmp_path):
     write_slide(tmp_path / "s.tif", sparse_slide(0.3), levels=1, mpp=1.0)
-    index, table = cut_patches(list_sources(tmp_path), tmp_path / "some", **GRID, wanted=5, seed=3)
-    again, _ = cut_patches(list_sources(tmp_path), tmp_path / "again", **GRID, wanted=5, seed=3)
+    sources = list_sources(tmp_path)
+    index, table = cut_patches(sources, tmp_path / "some", **GRID, wanted=5, seed=3)
+    again, _ = cut_patches(sources, tmp_path / "again", **GRID, wanted=5, seed=3)
     assert len(index) == table["kept"].iloc[0] == 5 and table["unused"].iloc[0] > 0
     assert index.equals(again) and index["patch"].is_monotonic_increasing
     assert table[["kept", "air", "black", "ink", "glass", "unused"]].iloc[0].sum() == 32
@@ -133,8 +135,9 @@ def test_a_cut_tells_ink_by_the_stain_and_counts_it(tmp_path):
     rgb = np.full((64, 256, 3), (210, 150, 190), np.uint8)
     rgb[:, 128:] = BLUE
     write_slide(tmp_path / "s.tif", rgb, mpp=1.0)
+    sources = list_sources(tmp_path)
     for stain, kept, ink in (("he", 1, 1), ("ihc", 2, 0)):
-        index, table = cut_patches(list_sources(tmp_path), tmp_path / stain, **{**GRID, "stain": stain})
+        index, table = cut_patches(sources, tmp_path / stain, **{**GRID, "stain": stain})
         assert table[["places", "kept", "ink"]].iloc[0].tolist() == [2, kept, ink] and len(index) == kept
 
 

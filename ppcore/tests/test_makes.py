@@ -6,7 +6,7 @@ import openslide
 import pytest
 
 from ppcore.masks.patches import read_image
-from ppcore.slides.cohorts import list_sources
+from ppcore.slides.folder import list_sources
 from ppcore.slides.cut import cut_patches
 from ppcore.slides.phantom import Phantom, draw_slide
 from ppcore.slides.read import open_slide

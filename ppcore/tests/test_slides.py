@@ -13,9 +13,11 @@ from PIL import Image
 
 from ppcore.masks.make import read_mask, tissue_mask
 from ppcore.masks.patches import check_set, load_index, store_index
-from ppcore.slides.cohorts import Source, fingerprint, list_sources
+from ppcore.slides.cohorts import fingerprint
 from ppcore.slides.cut import cut_patches
-from ppcore.slides.read import SlideError, open_slide
+from ppcore.slides.folder import Source, list_folder, list_sources
+from ppcore.slides.read import open_slide
+from ppcore.slides.scale import SlideError
 from ppcore.study.errors import StudyError, StudyWarning
 from ppcore.study.runs import REPOSITORY
 
@@ -80,7 +82,7 @@ def test_a_slide_without_resolution_goes_by_its_objective_or_is_read_as_it_is_an
         index, _ = cut_patches(list_sources(tmp_path), tmp_path / "out", **GRID)
     assert [str(warning.message) for warning in warned] == [
         "a.tif, b.tif: states no um per pixel, but an objective of 20x: taken as 0.5 um/px",
-        "c.tif: states neither um per pixel nor an objective: its level 0 is read as it is"]
+        "c.tif: states no um per pixel: it is read as it is"]
     assert index.groupby("file").size().to_dict() == {"a.tif": 2, "b.tif": 2, "c.tif": 8}
     assert index["mpp"].isna().tolist() == [False] * 4 + [True] * 8
 
@@ -88,7 +90,9 @@ def test_a_slide_without_resolution_goes_by_its_objective_or_is_read_as_it_is_an
 def bad_files(folder) -> dict[str, str]:
     """Write one file for each fault; name -> what the message must say."""
     rgb = picture(128, 256)
-    Image.fromarray(rgb).convert("RGBA").save(folder / "alpha.png")
+    clear = Image.fromarray(rgb).convert("RGBA")
+    clear.putpixel((3, 3), (0, 0, 0, 0))
+    clear.save(folder / "alpha.png")
     Image.fromarray(rgb).convert("L").save(folder / "gray.png")
     Image.fromarray(rgb).convert("CMYK").save(folder / "cmyk.jpg")
     Image.fromarray(rgb[..., 0].astype(np.uint16) * 200).save(folder / "deep.png")
@@ -100,7 +104,7 @@ def bad_files(folder) -> dict[str, str]:
     write_slide(folder / "cut.svs", picture(1024, 1024))
     (folder / "cut.svs").write_bytes((folder / "cut.svs").read_bytes()[:400_000])
     (folder / "text.svs").write_text("not a slide")
-    return {"alpha.png": "alpha channel", "gray.png": "gray image", "cmyk.jpg": "CMYK", "deep.png": "16-bit",
+    return {"alpha.png": "transparent areas", "gray.png": "gray image", "cmyk.jpg": "CMYK", "deep.png": "16-bit",
             "deep_rgb.tif": "16-bit",
             "deep_rgb.png": "16-bit", "small.png": "256 x 63 px is smaller than one patch",
             "cut.jpg": "cannot be read", "cut.svs": "damaged|cannot open", "text.svs": "not a slide"}
@@ -167,12 +171,13 @@ def test_subjects_csv_must_name_every_file(tmp_path):
         list_sources(tmp_path)
     (tmp_path / "subjects.csv").write_text("file,subject\na.png,p1\nb.png,p1\ngone.png,p2\n")
     with pytest.warns(StudyWarning, match="1 files that are not there"):
-        assert list_sources(tmp_path) == [Source(tmp_path / "a.png", "p1"), Source(tmp_path / "b.png", "p1")]
+        assert list_sources(tmp_path) == [Source(tmp_path / "a.png", "p1", "a.png"),
+                                          Source(tmp_path / "b.png", "p1", "b.png")]
 
 
 def test_an_empty_folder_says_what_was_wanted(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(StudyError, match="no image .1 other files.*\\.svs"):
+    with pytest.raises(StudyError, match="no image .1 other entries.*\\.svs"):
         list_sources(tmp_path)
 
 

@@ -9,7 +9,7 @@ from ppcore.workflow.settings import load_settings
 
 
 def patch_table(counts: dict[str, int]) -> pd.DataFrame:
-    return pd.DataFrame([{"patch": f"{s}{i}", "file": f"{s}.svs", "subject": s, "row": i // 4}
+    return pd.DataFrame([{"patch": f"{s}{i}", "file": f"{s}.svs", "subject": s, "row": i // 4, "rgb_hash": f"{s}{i}"}
                          for s, count in counts.items() for i in range(count)])
 
 

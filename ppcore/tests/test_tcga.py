@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ppcore.slides import tcga
-from ppcore.slides.cohorts import list_sources
+from ppcore.slides.folder import list_sources
 from ppcore.slides.phantom import Phantom, write_cohort
 from ppcore.slides.tcga import MANIFEST, download, find_slides, load_manifest
 from ppcore.study.errors import StudyError

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from ppcore.masks.sketches import DRAWINGS
-from ppcore.slides.cohorts import EMBEDDED, TABLE_1, TCGA, list_sources, slides_folder
+from ppcore.slides.cohorts import EMBEDDED, TABLE_1, TCGA, slides_folder
+from ppcore.slides.folder import list_sources
 from ppcore.study.errors import StudyError
 from ppcore.workflow.settings import load_settings
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ppcore.slides.cohorts import TCGA, list_sources, slides_folder
+from ppcore.slides.cohorts import TCGA, slides_folder
+from ppcore.slides.folder import list_sources
 from ppcore.slides.workers import DASK, connected
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import REPOSITORY, data_folder, figures_folder, home
