@@ -61,7 +61,9 @@ def _rows(path: Path, text: str, separator: str, columns: list[str], skipped: in
             file, subject = row.get("file", ""), row.get("subject", "")
             if not file or not subject:
                 raise StudyError(f"{where} has no {'subject' if file else 'file'}: fill it in or remove the line")
-            file = file.replace("\\", "/")
+            if any(unicodedata.category(letter) == "Cc" for letter in file + subject):
+                raise StudyError(f"{where}: found a control character in {f'{file},{subject}'[:80]!r}: write it again")
+            file, subject = file.replace("\\", "/"), " ".join(subject.split())  # a no-break space is a space
             if file in subject_of:
                 raise StudyError(f"{where}: {file} is listed a second time: keep one line per file")
             subject_of[file] = subject
