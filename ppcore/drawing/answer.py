@@ -98,7 +98,10 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
         raise StudyError(f"{folder / 'coarse'} holds no coarse mask, which gives the size of a patch: make them with\n"
                          f"  {training_command(profile, cohort)}")
     height, width = read_mask(cut).shape
-    weight = next(loaded["fine"].networks[loaded["fine"].generators[0]].parameters())
+    generator = loaded["fine"].networks[loaded["fine"].generators[0]]
+    if hasattr(generator, "textures"):  # without transposed convolutions: a quarter faster so, in float32 on a CPU
+        generator.to(memory_format=torch.channels_last)
+    weight = next(generator.parameters())
     return Models(profile, cohort, height, width, method, **loaded, coarsen=_coarsen(folder), hold=hold, made_with={
         "profile": profile, "cohort": cohort, "method": method, "hold": hold, "commit": commit(), "models": hashes,
         "height": height, "width": width, "device": device,

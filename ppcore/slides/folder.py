@@ -94,7 +94,7 @@ def some(names: list[str], shown: int = 3) -> str:
 def _entries(folder: Path) -> Iterator[Path]:
     """All files of a folder and its sub-folders, and the folders that are hidden or cannot be read; a link is followed
     once. What the study itself stores is left out, in case it does so in there."""
-    seen, unreadable = {os.path.realpath(home() / name) for name in ("data", "figures")} - {os.path.realpath(folder)}, []
+    seen, unreadable = {os.path.realpath(home() / name) for name in ("data", "figures")}, []
     for place, folders, files in os.walk(folder, followlinks=True, onerror=lambda error: unreadable.append(error.filename)):
         real, hidden = os.path.realpath(place), {name for name in folders if name.startswith(".")}
         if real in seen:

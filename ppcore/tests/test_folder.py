@@ -100,6 +100,7 @@ def test_a_table_is_read_as_spreadsheets_write_it(tmp_path, text, coding, name):
     (b"file,subject\na.png,P0\nb.png,P1, moved, twice\n", "line 3: found 4 columns, the heading has 2"),
     (b"file,subject\n\n\na.png,P0\nb.png,\n", "line 5 has no subject"),
     (b"file,subject\n,P0\n", "line 2 has no file"),
+    (b"\n\nfile,subject\na.png,\n", "line 4 has no subject"),
     (b"file,subject\na.png,P0\nb.png,P1\na.png,P1\n", "line 4: a.png is listed a second time"),
     (b"file,subject\na.png,P0\nb.png,M\xfcller\n", "line 3: found text that is not UTF-8"),
     (b"file,subject\na.png,\"P0\nb.png,P1\n", "line 3: unexpected end of data"),
