@@ -12,7 +12,7 @@ class SlidesSettings(BaseModel):
     stain: Literal["he", "ihc"] = Field("he", description="he or ihc; decides the air threshold")
     air_threshold: int | None = Field(None, ge=1, le=254,
                                       description="gray level 0-255; what is lighter is air; empty: 204 he, 235 ihc (R3)")
-    mpp: float = Field(2.0, ge=0.1, le=20.0, description="um per px that patches are cut at (R2); plain fields keep theirs")
+    mpp: float = Field(2.0, ge=0.1, le=20.0, description="um per px that patches are cut at (R2); what states none is read as it is")
     patch_height: int = Field(512, ge=32, le=4096, description="px (section 2.1)")
     patch_width: int = Field(1024, ge=32, le=4096, description="px (section 2.1)")
     max_air: float = Field(0.85, ge=0.0, le=1.0, description="share; a patch with more air is dropped (R4)")
