@@ -28,7 +28,7 @@ def read_tags(path: Path) -> Tags | None:
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
-            same = sum(other.shape == page.shape and not other.is_reduced for other in tiff.pages)
+            same = sum(other.shape == page.shape for other in tiff.pages)
             return Tags(_ome(tiff) or _imagej(tiff, page) or _resolution(page), _wrong(page, same), same)
     except Exception:  # it raises many kinds on a broken file, which whoever reads the pixels will name
         return None
