@@ -63,6 +63,13 @@ def test_both_axes_are_resampled(tmp_path, tiled):
         open_slide(tmp_path / "s.tif", 0.5)
 
 
+def test_axes_of_a_field_that_is_stored_turned_are_exchanged_with_it(tmp_path):
+    """Stored x, .5 um, is upright y."""
+    write_tiff(tmp_path / "s.tif", mpp=(0.5, 1.0), tiled=False, extratags=[(274, "H", 1, 6, True)])
+    slide = open_slide(tmp_path / "s.tif", 1.0)
+    assert slide.scale == (1.0, 2.0) and slide.size == (256, 256)
+
+
 @pytest.mark.parametrize("stated, mpp", [
     ('PhysicalSizeX="0.5" PhysicalSizeY="0.5" ', 0.5),
     ('PhysicalSizeX="500" PhysicalSizeXUnit="nm" PhysicalSizeY="0.0005" PhysicalSizeYUnit="mm" ', 0.5),
