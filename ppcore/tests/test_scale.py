@@ -70,6 +70,19 @@ def test_axes_of_a_field_that_is_stored_turned_are_exchanged_with_it(tmp_path):
     assert slide.scale == (1.0, 2.0) and slide.size == (256, 256)
 
 
+def test_the_level_is_fine_enough_for_both_axes(tmp_path):
+    """At 2 um, x is averaged by 4 and y by 2: a level that is 4 times coarser would lose half of y."""
+    noise = np.random.default_rng(0).integers(0, 256, (256, 512, 3), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "s.tif") as tiff:
+        for number, level in enumerate((noise, noise[::4, ::4])):
+            tiff.write(level, photometric="rgb", tile=(64, 64), metadata=None, subfiletype=number,
+                       resolution=(20000, 10000), resolutionunit=3)
+    slide = open_slide(tmp_path / "s.tif", 2.0)
+    assert slide.openslide.level_count == 2 and slide.scale == (4.0, 2.0)
+    means = noise.reshape(128, 2, 128, 4, 3).mean((1, 3))
+    assert np.abs(slide.read(0, 0, 128, 128) - means).max() <= 1
+
+
 @pytest.mark.parametrize("stated, mpp", [
     ('PhysicalSizeX="0.5" PhysicalSizeY="0.5" ', 0.5),
     ('PhysicalSizeX="500" PhysicalSizeXUnit="nm" PhysicalSizeY="0.0005" PhysicalSizeYUnit="mm" ', 0.5),
@@ -181,9 +194,9 @@ def test_a_slide_whose_other_files_are_missing_says_which(tmp_path):
 
 
 def test_a_bad_tile_in_a_level_that_no_patch_needs_skips_that_slide_alone(tmp_path):
-    """Patches come from level 0; the picture of the whole slide needs level 1."""
+    """Patches come from level 0, the search for glass from level 2; the picture of the whole slide needs level 1."""
     for name in ("bad", "good"):
-        write_pyramid(tmp_path / f"{name}.tif", [picture(2048, 4096), picture(1024, 2048)], compression="jpeg")
+        write_pyramid(tmp_path / f"{name}.tif", [picture(2048 >> level, 4096 >> level) for level in range(3)], compression="jpeg")
     with tifffile.TiffFile(tmp_path / "bad.tif") as tiff:
         start = tiff.pages[1].dataoffsets[3]
     with open(tmp_path / "bad.tif", "r+b") as file:
@@ -193,3 +206,13 @@ def test_a_bad_tile_in_a_level_that_no_patch_needs_skips_that_slide_alone(tmp_pa
         index, table = cut_patches(list_sources(tmp_path), tmp_path / "out", **{**GRID, "mpp": 0.5})
     assert set(index["file"]) == {"good.tif"} and not list((tmp_path / "out").rglob("bad*"))
     assert table.set_index("file")["width"].to_dict() == {"bad.tif": 4096, "good.tif": 4096}
+
+
+def test_an_error_that_nobody_foresaw_skips_that_slide_alone(tmp_path, monkeypatch):
+    for name in ("bad", "good"):
+        write_tiff(tmp_path / f"{name}.tif")
+    tile = read.WholeSlide.read
+    monkeypatch.setattr(read.WholeSlide, "read", lambda slide, *box: 1 / 0 if "bad" in str(slide.openslide) else tile(slide, *box))
+    with pytest.warns(match="bad.tif was skipped: cannot be read .ZeroDivisionError"):
+        index, _ = cut_patches(list_sources(tmp_path), tmp_path / "out", **GRID)
+    assert set(index["file"]) == {"good.tif"}

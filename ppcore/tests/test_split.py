@@ -46,6 +46,13 @@ def test_one_subject_with_several_files_is_refused_and_one_slide_is_split_by_reg
     assert rows["train"] == {0, 1, 2, 3, 4, 5, 6} and rows["gap"] == {7} and rows["test"] == {8, 9}
 
 
+def test_a_copied_patch_of_the_test_region_is_not_trained_on():
+    one_slide = patch_table({"a": 40}).assign(rgb_hash=["x", *map(str, range(38)), "x"])
+    with pytest.warns(StudyWarning):
+        split = split_patches(one_slide, 0.2, seed=0)
+    assert split["split"].iloc[[0, 1, -1]].tolist() == ["gap", "train", "test"]
+
+
 def counts_of(split: pd.DataFrame) -> dict[str, int]:
     return split["split"].value_counts().to_dict()
 
