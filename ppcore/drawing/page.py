@@ -10,11 +10,11 @@ import os
 import shlex
 import socket
 import time
+import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import gradio as gr
 import numpy as np
 import pandas as pd
 from IPython import get_ipython
@@ -24,12 +24,16 @@ from ppcore.drawing.answer import (MOST_VARIANTS, Drawing, Models, answering, dr
                                    open_models, outlines_of)
 from ppcore.drawing.page_html import note, pack, show_answers, show_examples, unpack, who_answers
 from ppcore.drawing.pairs import from_sketches, growing_rows
+from ppcore.drawing.proxies import no_proxy
 from ppcore.drawing.stored import named_folder, save
 from ppcore.masks.make import read_mask
 from ppcore.masks.sketches import read_sketch
 from ppcore.methods.table import find
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import data_folder
+
+with no_proxy():  # it opens a client as it is imported
+    import gradio as gr
 
 EXAMPLES = 8
 BRUSH = 24  # px of the mask, at the start
@@ -222,7 +226,10 @@ def serve(profile: str, cohort: str, host: str, port: int) -> int:
     print(f"cohort {cohort}, profile {profile}: draw at http://{host}:{port} (Ctrl-C stops it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
         print("Anyone who can reach this address can draw and save: there is no password.", flush=True)
-    _launch(models, host, port, inbrowser=bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")))
+    page = _launch(models, host, port)
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(page.local_url)
+    page.block_thread()
     return 0
 
 
@@ -235,7 +242,7 @@ def show_inline(models: Models, height: int = 1000) -> gr.Blocks:
     gr.close_all()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    page = _launch(models, "127.0.0.1", port, prevent_thread_lock=True)
+    page = _launch(models, "127.0.0.1", port)
     kernel = getattr(get_ipython(), "kernel", None)
     if kernel is not None and kernel.get_parent("shell")["content"].get("allow_stdin"):  # a user is present
         print(f"Also at {page.local_url}, until the kernel ends.")
@@ -245,14 +252,13 @@ def show_inline(models: Models, height: int = 1000) -> gr.Blocks:
     return page
 
 
-def _launch(models: Models, host: str, port: int, **how) -> gr.Blocks:
+def _launch(models: Models, host: str, port: int) -> gr.Blocks:
     draw_fine(models, np.ones((models.height, models.width)), 0)  # a network's first answer is slow
-    mine = [os.environ.get("no_proxy"), os.environ.get("NO_PROXY"), host]
-    os.environ["no_proxy"] = ",".join(filter(None, mine))  # a proxy cannot reach this machine's own addresses
     page = build(models)
     page.queue(default_concurrency_limit=1)
-    page.launch(server_name=host, server_port=port, inline=False, share=False, quiet=True, footer_links=[],
-                run_history=False, ssr_mode=False, enable_monitoring=False, max_file_size="40mb", css=_beside(".css"),
-                theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-                **how)
+    with no_proxy():
+        page.launch(server_name=host, server_port=port, inline=False, share=False, quiet=True, footer_links=[],
+                    run_history=False, ssr_mode=False, enable_monitoring=False, max_file_size="40mb",
+                    css=_beside(".css"), prevent_thread_lock=True, theme=gr.themes.Default(
+                        primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]))
     return page
