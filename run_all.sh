@@ -22,17 +22,19 @@ set_up() {
     found="$(find_python)"
     if command -v uv >/dev/null; then
         uv=uv
-        uv venv --quiet --allow-existing --python "${found:-3.11}" "$venv"
+        uv venv --quiet --allow-existing --relocatable --python "${found:-3.11}" "$venv"
     else
         [ -n "$found" ] || fail "found no Python 3.11 (tried python3.11, python3, python): install it, or install uv"
-        "$found" -m venv "$venv" || fail "$found cannot make a virtual environment: install its venv package, or uv"
+        "$found" -I -m venv "$venv" || fail "$found cannot make a virtual environment: install its venv package, or uv"
         # uv itself comes from the lock too: its lines, with their hashes
         sed -n '/^uv==/,/[^\\]$/p' "$root/requirements.lock" > "$venv/uv.lock"
-        "$python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$venv/uv.lock"
+        "$python" -I -m pip install --quiet --disable-pip-version-check --require-hashes -r "$venv/uv.lock"
+        echo "relocatable = true" >> "$venv/pyvenv.cfg"  # for uv
         uv="$venv/bin/uv"
     fi
     "$uv" pip install --quiet --compile-bytecode --python "$python" --require-hashes -r "$root/requirements.lock"
-    "$uv" pip install --quiet --python "$python" --no-deps --no-build-isolation --editable "$root"
+    # ppcore, from here to there: a folder that is moved or copied runs its own code
+    echo ../../../.. > "$venv/lib/python3.11/site-packages/priorpath.pth"
     cp "$root/requirements.lock" "$venv/installed.lock"  # last: an interrupted set-up is done again
 }
 
@@ -40,8 +42,9 @@ case " $* " in
     *" -h "* | *" --help "*)  # needs no environment
         found="$(find_python)"
         [ -n "$found" ] || fail "found no Python 3.11 (tried python3.11, python3, python): install it, or install uv"
-        PYTHONPATH="$root" exec "$found" -m ppcore.run --help ;;
+        exec "$found" -I "$root/ppcore/run.py" --help ;;
 esac
 cmp --silent "$root/requirements.lock" "$venv/installed.lock" || set_up
 export PATH="$venv/bin:$PATH"
-exec "$python" -m ppcore.run "$@"
+# -I: no file random.py in the folder one stands in, and nothing in PYTHONPATH, is taken for a module
+exec "$python" -I "$root/ppcore/run.py" "$@"

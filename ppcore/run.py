@@ -7,6 +7,7 @@ does not use.
 import argparse
 import os
 import sys
+from pathlib import Path
 
 DESCRIPTION = """\
 Run the study: slides -> patches -> coarse masks -> models -> tables and figures, for one or more cohorts.
@@ -173,4 +174,5 @@ def generate(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).resolve().parents[1]))  # for run_all.sh; last, or a random.py there would be found
     sys.exit(main())
