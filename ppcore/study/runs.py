@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -16,8 +17,8 @@ COHORT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # cohort names; none can leave its fol
 
 
 def home() -> Path:
-    """The folder that holds data/ and figures/: PRIORPATH_HOME, else the repository."""
-    return Path(os.environ.get("PRIORPATH_HOME") or REPOSITORY)
+    """The folder that holds data/ and figures/: PRIORPATH_HOME, else the repository. Always a full path."""
+    return Path(os.environ.get("PRIORPATH_HOME") or REPOSITORY).expanduser().absolute()
 
 
 def data_folder(profile: str, cohort: str) -> Path:
@@ -34,9 +35,11 @@ def figures_folder(profile: str, cohort: str) -> Path:
 
 
 def commit() -> str:
-    """Short hash of the current commit, `unknown` outside git; `-dirty` is added if tracked files differ from it,
-    except in figures/, which a run writes."""
-    git = ["git", "-C", str(REPOSITORY)]
+    """Short hash of this checkout's commit; `-dirty` is added if tracked files differ from it, except in figures/,
+    which a run writes. `unknown` where git is not installed, or the code was unpacked without its history."""
+    if not shutil.which("git"):
+        return "unknown"
+    git = ["git", "-C", str(REPOSITORY), "--git-dir", ".git", "--work-tree", "."]  # never of a folder around it
     done = subprocess.run([*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)
     if done.returncode:
         return "unknown"
