@@ -10,7 +10,7 @@ from ppcore.masks.sketches import DRAWINGS
 from ppcore.slides.cohorts import EMBEDDED, TABLE_1, TCGA, slides_folder
 from ppcore.slides.folder import list_sources
 from ppcore.study.errors import StudyError
-from ppcore.workflow.settings import load_settings
+from ppcore.workflow.settings import PATHS, load_settings
 
 
 def study_settings(options: Namespace) -> dict[str, dict[str, Any]]:
@@ -21,31 +21,33 @@ def study_settings(options: Namespace) -> dict[str, dict[str, Any]]:
         raise StudyError(f"--slides gives the images of one cohort, but --cohort names {len(cohorts)}: "
                          "run one at a time")
     if options.slides:
-        overrides["slides"] = str(Path(options.slides).expanduser().resolve())
-    if overrides.get("sketches"):
-        folder = Path(str(overrides["sketches"])).expanduser().resolve()
-        if not folder.is_dir():
-            raise StudyError(f"-p sketches={overrides['sketches']}: no such folder; wanted one with drawings "
-                             f"({', '.join(DRAWINGS)})")
-        overrides["sketches"] = str(folder)
+        overrides["slides"] = _full(options.slides)
+    if overrides.get("sketches") and not Path(overrides["sketches"]).is_dir():
+        raise StudyError(f"-p sketches={overrides['sketches']}: no such folder; wanted one with drawings "
+                         f"({', '.join(DRAWINGS)})")
     return {cohort: _cohort_settings(cohort, options, overrides) for cohort in cohorts}
 
 
 def _parse_parameters(pairs: list[str]) -> dict[str, Any]:
-    """Name -> value of each NAME=VALUE, read as YAML; what is not YAML stays text."""
+    """Name -> value of each NAME=VALUE, read as YAML; what is not YAML stays text. Paths become full ones."""
     values = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise StudyError(f"-p {pair}: wanted NAME=VALUE, as in -p coarse_close=12")
         try:
-            values[name] = yaml.safe_load(value) if value else ""
+            values[name] = _full(value) if name in PATHS else yaml.safe_load(value) if value else ""
         except yaml.YAMLError:
             values[name] = value
     for name, instead in (("profile", "--profile"), ("cohort", "--cohort")):
         if name in values:
             raise StudyError(f"-p {name}=...: use {instead} {values[name]}")
     return values
+
+
+def _full(path: str) -> str:
+    """A path as seen from the folder in which it was typed, since notebooks run in another one."""
+    return str(Path(path).expanduser().resolve()) if path else ""
 
 
 def _cohort_settings(cohort: str, options: Namespace, overrides: dict[str, Any]) -> dict[str, Any]:

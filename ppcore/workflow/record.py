@@ -7,9 +7,7 @@ import pandas as pd
 
 from ppcore.study.runs import Run, machine
 from ppcore.workflow.notebooks import NOTEBOOKS
-from ppcore.workflow.settings import load_settings
-
-FILES = ("sketches", "inception_weights", "vgg_weights")  # parameters that are paths: only the name is recorded
+from ppcore.workflow.settings import PATHS, load_settings
 
 
 def run_record(run: Run, metrics: pd.DataFrame) -> dict:
@@ -26,7 +24,7 @@ def run_record(run: Run, metrics: pd.DataFrame) -> dict:
         if papermill.get("duration"):
             seconds[path.stem[:2]] = round(papermill["duration"], 1)
     usual = load_settings(run.profile, {"stain": given.get("stain", "he")}).model_dump()
-    changed = {name: Path(value).name if name in FILES else value for name, value in sorted(given.items())
+    changed = {name: Path(value).name if name in PATHS else value for name, value in sorted(given.items())
                if name not in ("profile", "cohort", "slides", "stain") and usual.get(name) != value}
     return {"profile": run.profile, "cohort": run.cohort, "changed": changed if given else None,
             "machine": machine(run.device), "device": str(metrics["device"].iloc[0]),

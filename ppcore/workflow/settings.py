@@ -25,6 +25,7 @@ PROFILE_NAMES = ("smoke", "demo", "paper")
 AIR_THRESHOLD = {"he": 204, "ihc": 235}  # section 2.1, gray levels 0-255
 PARTS: tuple[type[BaseModel], ...] = (StudySettings, SlidesSettings, MasksSettings, TrainingSettings, MethodsSettings,
                                       MetricsSettings, DrawingSettings, ExperimentsSettings)  # in notebook order
+PATHS = ("slides", "sketches", "vgg_weights", "inception_weights")  # parameters that are a folder or a file
 RENAMED = {old: f"pix2pix_{old}" for old in ("epochs", "decay_epochs", "ngf", "levels")}
 
 
