@@ -4,5 +4,5 @@
     settings    all parameters                 parameters  those given on the command line
     cells       parameters cells               record      run.json
     results     tables as Markdown             readme      README.md and figures/README.md
-    checks      `./run_all.sh test`
+    checks      `./run_all.sh test`            surroundings  the same for whoever starts a run
 """

@@ -1,6 +1,5 @@
 """What does `./run_all.sh test` run? The unit tests, and every notebook twice."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from ppcore.study.runs import REPOSITORY
 from ppcore.workflow.snakemake import BY_NAME
+from ppcore.workflow.surroundings import surroundings
 
 
 def run_tests() -> int:
@@ -19,15 +19,15 @@ def run_tests() -> int:
     """
     folder = Path(tempfile.mkdtemp(prefix="priorpath-test-"))
     try:
-        environment = {**os.environ, "PRIORPATH_HOME": str(folder / "first")}
+        environment = {**surroundings(folder), "PRIORPATH_HOME": str(folder / "first")}
         for more in ([], *(["--only", number] for number in BY_NAME)):
-            command = [sys.executable, "-m", "ppcore.run", "--profile", "smoke", *more]
+            command = [sys.executable, "-P", "-m", "ppcore.run", "--profile", "smoke", *more]
             status = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
             if status:
                 return status
         executed = sorted((folder / "first" / "data" / "smoke" / "PHANTOM" / "notebooks").glob("*.ipynb"))
         environment |= {"PRIORPATH_HOME": str(folder / "second"), "PRIORPATH_SMOKE": str(folder / "first")}
-        command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--durations=10",
+        command = [sys.executable, "-P", "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--durations=10",
                    str(REPOSITORY / "ppcore" / "tests"), *map(str, executed)]
         return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
     finally:

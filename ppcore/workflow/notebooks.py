@@ -78,7 +78,8 @@ def execute(number: str, profile: str, cohort: str, run_file: Path) -> int:
         with FileLock(executed.parent / f".{number}.lock", timeout=30):
             write_text(record_path(profile, cohort, number), json.dumps(record))
             print(f"\n{notebook.stem} · {cohort}", file=sys.stderr, flush=True)
-            papermill.execute_notebook(notebook, executed, parameters=values, kernel_name="python3", cwd=NOTEBOOKS,
+            plain = [str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, executed)]  # for its format()
+            papermill.execute_notebook(*plain, parameters=values, kernel_name="python3", cwd=NOTEBOOKS,
                                        progress_bar=False, stderr_file=sys.stderr,
                                        extra_arguments=["--log-level=CRITICAL"])  # of the kernel itself
         record["status"] = "done"

@@ -21,12 +21,16 @@ from ppcore.slides.cohorts import TCGA, slides_folder
 from ppcore.slides.folder import list_sources
 from ppcore.slides.workers import DASK, connected
 from ppcore.study.errors import StudyError
-from ppcore.study.runs import REPOSITORY, data_folder, figures_folder, home
+from ppcore.study.runs import commit, data_folder, figures_folder, home
 from ppcore.workflow.notebooks import NOTEBOOKS, find_notebook, record_path, update_kept_outputs
 from ppcore.workflow.parameters import study_settings
+from ppcore.workflow.surroundings import surroundings, why_unwritable
 
 WORKFLOW = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")  # the notebooks of a plain run, in order
 BY_NAME = ("12", "13", "14", "15")  # run only when --only names them
+USUAL = ("Assuming unrestricted", "Building DAG", "Using shell", "Provided ", "Select jobs", "Execute ", "Waiting at most",
+         "Exiting because", "Elapsed time", "At least one job did not")  # of Snakemake in any run
+MOST_LINES = 12  # of its errors, in the closing table
 ENDED = "its process was killed, or had no disk space to record why it failed; run the same command to resume"
 
 
@@ -44,6 +48,9 @@ def run_study(options: Namespace, passed_on: list[str]) -> int:
     if options.dask:
         with connected(options.dask):  # fails before anything starts if it does not answer
             pass
+    if commit() == "unknown":
+        print("The tables of this run will name no commit, as git is not installed, or this is not a git checkout.",
+              file=sys.stderr)
     run_id = uuid.uuid4().hex
     started = time.monotonic()
     with ExitStack() as stack:
@@ -58,10 +65,10 @@ def run_study(options: Namespace, passed_on: list[str]) -> int:
         run_file.write_text(json.dumps({
             "id": run_id, "owner": f"{socket.gethostname()}:{os.getpid()}", "profile": options.profile,
             "cohorts": cohorts, "targets": [_rule(number) for number in numbers], "run_file": str(run_file)}))
-        status = _snakemake(options, passed_on, run_file, numbers)
+        status, errors = _snakemake(options, passed_on, run_file, numbers)
     if options.dry_run:
         return status
-    _closing_table(options.profile, list(cohorts), numbers, run_id, status, time.monotonic() - started)
+    _closing_table(options.profile, list(cohorts), numbers, run_id, status, errors, time.monotonic() - started)
     if options.update_notebooks and not status:
         update_kept_outputs(options.profile, "PHANTOM", numbers)
         print(f"The outputs of {len(numbers)} notebooks were updated in notebooks/.")
@@ -86,7 +93,9 @@ def _rule(number: str) -> str:
 def _only_run(profile: str, cohort: str):
     """Lock a cohort for this run. The lock is released when the process ends, however it ends."""
     folder = data_folder(profile, cohort)
-    folder.mkdir(parents=True, exist_ok=True)
+    if why := why_unwritable(folder):
+        raise StudyError(f"{folder}: nothing can be stored there ({why}): set PRIORPATH_HOME to a folder where you can "
+                         "write")
     holder = folder / ".run.txt"
     try:
         with FileLock(folder / ".run.lock", timeout=0):
@@ -113,27 +122,35 @@ def _fetched(cohort: str, settings: dict[str, Any], only_say: bool) -> bool:
     return there
 
 
-def _snakemake(options: Namespace, passed_on: list[str], run_file: Path, numbers: list[str]) -> int:
-    """Run the workflow, or print its plan for a dry run. Returns Snakemake's exit status."""
+def _snakemake(options: Namespace, passed_on: list[str], run_file: Path, numbers: list[str]) -> tuple[int, str]:
+    """Run the workflow, or print its plan for a dry run. Returns Snakemake's exit status, and its own errors."""
     command = _command(options, run_file, numbers) + passed_on
-    python_path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONHASHSEED": "0",
-                   "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    environment = surroundings(run_file.parent) | {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     if options.dask:
         environment[DASK] = options.dask
     if not options.dry_run:
-        return subprocess.run(command, env=environment, check=False).returncode
+        with open(run_file.with_name("snakemake.txt"), "w+", encoding="utf-8", errors="replace") as said:
+            done = subprocess.run(command, env=environment, check=False, stdout=2, stderr=said)  # 2: our own stderr
+            said.seek(0)
+            return done.returncode, _own_errors(said.read())
     planned = subprocess.run(command, env=environment, check=False, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if planned.returncode:
         print(planned.stdout, file=sys.stderr)
     else:
         _print_plan(planned.stdout, numbers)
-    return planned.returncode
+    return planned.returncode, ""
+
+
+def _own_errors(said: str) -> str:
+    """The last lines of what Snakemake said, without its usual ones and its list of options."""
+    said = re.sub(r"^usage: .*?\n(?=\S)", "", said, flags=re.M | re.S)
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith(USUAL)]
+    return "\n".join(lines[-MOST_LINES:])
 
 
 def _command(options: Namespace, run_file: Path, numbers: list[str]) -> list[str]:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(NOTEBOOKS / "Snakefile"),
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(NOTEBOOKS / "Snakefile"),
                "--directory", str(home()), "--configfile", str(run_file), "--scheduler", "greedy", "--nolock",
                "--rerun-incomplete", "--keep-going", "--rerun-triggers", "params", "input", "mtime",
                "--max-checksum-file-size", "100MB"]
@@ -146,8 +163,8 @@ def _command(options: Namespace, run_file: Path, numbers: list[str]) -> list[str
         command += ["--forcerun", *(_rule(number) for number in again)]
     if options.only:
         command += ["--allowed-rules", _rule(options.only), "study"]
-    # quiet, since the notebooks' own progress and the closing table tell enough
-    return command + (["--dry-run"] if options.dry_run else ["--quiet", "all"])
+    # of what it says, the closing table needs only the errors
+    return command + (["--dry-run"] if options.dry_run else ["--quiet", "rules", "progress", "reason", "host"])
 
 
 def _print_plan(said: str, numbers: list[str]) -> None:
@@ -160,11 +177,11 @@ def _print_plan(said: str, numbers: list[str]) -> None:
         print(f"Nothing would run: all {len(numbers)} notebooks of each cohort are up to date.")
 
 
-def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id: str, status: int,
+def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id: str, status: int, errors: str,
                    seconds: float) -> None:
     """Print the outcome of each cohort's notebooks, why some failed, and a summary.
 
-    status: Snakemake's exit status. seconds: of the whole run.
+    status: Snakemake's exit status. errors: its own, which tell why if no notebook does. seconds: of the whole run.
     """
     rows, remarks = [], []
     for cohort in cohorts:
@@ -177,16 +194,18 @@ def _closing_table(profile: str, cohorts: list[str], numbers: list[str], run_id:
             broken |= outcome in ("failed", "stopped")
             rows.append((cohort, stem, outcome, f"{record['seconds']:.0f} s" if outcome in ("done", "failed") else ""))
             remarks += [f"{cohort} {stem}: {remark}" for remark in _remarks(outcome, record, executed)]
+    outcomes = [outcome for _, _, outcome, _ in rows]
+    stuck = outcomes.count("failed") + outcomes.count("stopped")
+    if status and not stuck:
+        remarks.append(f"Snakemake ended with status {status}: {errors or 'it did not say why'}".replace("\n", "\n  "))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     print()
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
     for remark in remarks:
         print(f"! {remark}")
-    outcomes = [outcome for _, _, outcome, _ in rows]
     if status:
-        stuck = outcomes.count("failed") + outcomes.count("stopped")
-        print(f"Not finished after {seconds:.0f} s: {stuck} failed or stopped.")
+        print(f"Not finished after {seconds:.0f} s" + (f": {stuck} failed or stopped." if stuck else "."))
     elif "done" not in outcomes:
         print(f"Nothing to do: all {len(rows)} notebooks are up to date (--force runs them again). {seconds:.0f} s")
     else:
