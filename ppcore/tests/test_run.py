@@ -36,7 +36,7 @@ def run_all(*arguments: str, home: str | Path) -> tuple[int, str]:
     (["--cohort", "PHANTOM", "--slides", "."], "takes no --slides"),
     (["--cohort", "PHANTOM", "--stain", "ihc"], "drawn with the stain 'he'"),
     (["--cohort", "MINE", "--slides", "/nowhere"], "no such folder"),
-    (["--cohort", "MINE", "--slides", "ppcore"], "holds no image"),
+    (["--cohort", "MINE", "--slides", "ppcore/study"], "holds no image"),
     (["--from", "99"], "no such notebook"),
     (["generate"], "wanted --to DIR"),
     (["generate", "--to", "pairs"], "run notebook 03 first"),
