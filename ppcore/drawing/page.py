@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from IPython import get_ipython
 from IPython.display import IFrame, display
 
@@ -30,6 +29,7 @@ from ppcore.masks.make import read_mask
 from ppcore.masks.sketches import read_sketch
 from ppcore.methods.table import find
 from ppcore.study.errors import StudyError
+from ppcore.study.files import read_table
 from ppcore.study.runs import data_folder
 
 with no_proxy():  # it opens a client as it is imported
@@ -50,7 +50,7 @@ def _typical(folder: Path) -> list[Path]:
     """Of a folder of coarse masks, the best examples of each kind (notebook 03); without kinds, evenly spaced ones."""
     coarse, kinds = sorted(folder.glob("[!.]*.png")), folder.parent / "clusters" / "index.csv"
     if kinds.exists():
-        best = pd.read_csv(kinds, dtype={"patch": str}).sort_values(["rank", "cluster"])["patch"].head(EXAMPLES)
+        best = read_table(kinds).sort_values(["rank", "cluster"])["patch"].head(EXAMPLES)
         coarse = [path for patch in best if (path := folder / f"{patch}.png").exists()] or coarse
     return coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]
 

@@ -25,7 +25,7 @@ from ppcore.masks.patches import load_index, write_image
 from ppcore.masks.simulate import augment
 from ppcore.masks.sketches import LARGEST_PX, Tissue, load_sketches
 from ppcore.study.errors import StudyError, warn
-from ppcore.study.files import hash_file, write_text
+from ppcore.study.files import hash_file, read_table, write_text
 from ppcore.study.runs import data_folder
 from ppcore.study.seeds import mix
 
@@ -79,7 +79,7 @@ def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
     if not kinds.exists():
         raise StudyError(f"{kinds} is missing: run notebook 03 first (./run_all.sh --profile {models.profile} "
                          f"--cohort {models.cohort} --only 03)")
-    table = pd.read_csv(kinds, dtype={"patch": str}).merge(load_index(folder / "patches")[["patch", "subject"]])
+    table = read_table(kinds).merge(load_index(folder / "patches")[["patch", "subject"]])
     of_kind = {kind: spread_exemplars(group, len(group)) for kind, group in table.groupby("cluster")}
     outlines = []
     for number in range(count):

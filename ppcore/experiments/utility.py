@@ -19,7 +19,7 @@ from ppcore.methods.segmenter import Segmenter, SegmenterSettings
 from ppcore.metrics.control import boundary_f1, iou
 from ppcore.metrics.distribution import bootstrap_by_subject
 from ppcore.study.errors import StudyError
-from ppcore.study.files import hash_file
+from ppcore.study.files import hash_file, read_table
 from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
 
@@ -76,7 +76,7 @@ def sources(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path) -> list[l
         found.append([(patches / "rgb" / f"{patch}.webp", patches / "fine" / f"{patch}.png")
                       for patch in real_subset(index, arm.share, arm.seed)])
     if arm.name != "real":
-        made = pd.read_csv(pairs / "index.csv", dtype={"pair": str, "outline": str})
+        made = read_table(pairs / "index.csv")
         of = made["outline"].str.replace(r"_varied\d+$", "", regex=True)
         foreign = sorted(set(of) - set(index.loc[index["split"] == "train", "patch"]))
         if foreign:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from ppcore.masks.make import read_mask
 from ppcore.study.errors import StudyError
-from ppcore.study.files import atomic, hash_file, write_text
+from ppcore.study.files import atomic, hash_file, read_table, write_text
 
 INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", "tissue_fraction", "rgb_hash",
          "fine_hash")
@@ -45,7 +45,7 @@ def load_index(folder: str | Path) -> pd.DataFrame:
     path = Path(folder) / "index.csv"
     if not path.exists():
         raise StudyError(f"{path} is not there: run notebook 01 first (./run_all.sh --only 01)")
-    return pd.read_csv(path, dtype={"patch": str, "file": str, "subject": str})
+    return read_table(path)
 
 
 def check_set(folder: str | Path) -> int:
@@ -72,7 +72,7 @@ def check_set(folder: str | Path) -> int:
 
 def load_places(folder: str | Path, index: pd.DataFrame) -> pd.DataFrame:
     """Read `places.csv`; the state of a kept place is its split in `index`."""
-    places = pd.read_csv(Path(folder) / "places.csv", dtype={"file": str})
+    places = read_table(Path(folder) / "places.csv")
     split = places.merge(index[["file", "row", "column", "split"]], how="left", on=["file", "row", "column"])["split"]
     return places.assign(state=split.fillna(places["state"]))
 

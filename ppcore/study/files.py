@@ -1,4 +1,4 @@
-"""How are files written so that a partial file is never mistaken for a complete one?"""
+"""How are files written so that a partial one never passes for complete, and tables read so that names stay text?"""
 
 import errno
 import hashlib
@@ -7,6 +7,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pandas as pd
+
+# Columns of the study's tables that hold text, even where it looks like a number (001, 1e5) or like nothing (NA, None)
+TEXT = ("cohort", "patch", "file", "subject", "split", "state", "sketch", "origin", "source", "accuracy", "pair",
+        "outline", "method", "grid", "kmeans", "hash", "rgb_hash", "fine_hash", "coarse_hash", "sketch_hash")
 
 
 @contextmanager
@@ -44,6 +50,15 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A table that the study stored: the columns TEXT as text, all others as numbers where every cell is one.
+
+    Only an empty cell is missing. Files, subjects and sketches have their users' names, and NA, null, None and nan are
+    names, too.
+    """
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
 
 
 def hash_file(path: str | Path) -> str:
