@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from ppcore.figures.style import BLUE, COLOURS, ORANGE, PURPLE, VERMILION
+from ppcore.figures.style import BLUE, COLOURS, ORANGE, PURPLE, VERMILION, name_shown
 
 DROPPED = {"air": "mostly air", "black": "black", "ink": "ink", "glass": "glass, not read", "unused": "not used",
            "gap": "gap", "spare": "spare"}
@@ -42,8 +42,7 @@ def slide_grids(pictures: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
             axis.add_patch(Rectangle(corner, **box, facecolor="none", edgecolor=FRAMES[line.state],
                                      linewidth=0.6 if dropped else 1.2, zorder=2 if dropped else 3))
             shown.add(line.state)
-        short = name if len(name) <= 20 else f"…{name[-19:]}"
-        axis.set_title(f"{short}: {(~grid['state'].isin(DROPPED)).sum()} kept", fontsize="small")
+        axis.set_title(f"{name_shown(name)}: {(~grid['state'].isin(DROPPED)).sum()} kept", fontsize="small")
         axis.set_axis_off()
     handles = [Patch(facecolor="none", edgecolor=colour, linewidth=1.5, label=DROPPED.get(state, state))
                for state, colour in FRAMES.items() if state in shown]

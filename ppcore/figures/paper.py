@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from ppcore.figures.style import COLOURS, save, use_style
+from ppcore.figures.style import COLOURS, name_shown, save, use_style
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index
 from ppcore.methods.table import OURS, PRIORPATH, ROWS, SKETCHED, names
@@ -84,7 +84,7 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
                 data / "coarse" / f"{name}.png", made / PRIORPATH / f"{name}_0.png",
                 data / "patches" / "fine" / f"{name}.png", noise[RIVAL][i]]
             rows.append([read_mask(mask) for mask in chosen])
-            labels.append(data.name if i == 0 else "")
+            labels.append(name_shown(data.name, 14) if i == 0 else "")
     of_sketch = [f"{LABELS[OURS]},\nfrom a sketch", "PriorPath,\nfrom the same"]
     return rows, ([*of_sketch, *(LABELS[name] for name in noise)] if generated_only else
                   ["coarse outline", "PriorPath", "ground truth", LABELS[RIVAL]]), labels
@@ -227,7 +227,7 @@ def cell_averages(runs: Mapping[str, tuple]) -> Figure:
                 axis.text(0.99, y, f"{int(mean['cells'])}/{int(mean['of'])}", ha="right", va="center", fontsize=6.5,
                           color="0.35", transform=axis.get_yaxis_transform())
             axis.axvline(0, color="0.8", linewidth=0.7, zorder=0)
-        axes[0, column].set_title(cohort)
+        axes[0, column].set_title(name_shown(cohort, 60 // len(runs)))
     right = max(axis.get_xlim()[1] for axis in axes.flat)
     axes[0, 0].set(yticks=list(places.values()), yticklabels=[LABELS.get(name, name) for name in places],
                    ylabel="3 x 3 cells of the t-SNE", xlim=(None, 1.35 * right))  # room for the counts

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
@@ -23,7 +24,8 @@ COLOURS = {"real": "#000000", "train": SKY, "test": VERMILION} | {row.name: row.
 
 
 def use_style() -> None:
-    """Set the study's look for all figures of a notebook."""
+    """Set the study's look for all figures and tables of a notebook."""
+    pd.set_option("display.html.use_mathjax", False)  # Jupyter would show names with "$" as formulas
     sns.set_theme(context="notebook", style="ticks", font_scale=0.9, rc={
         "figure.dpi": 80, "savefig.dpi": 110, "figure.constrained_layout.use": True, "axes.spines.top": False,
         "axes.spines.right": False, "axes.titlesize": "medium", "legend.frameon": False})
@@ -35,6 +37,14 @@ def save(figure: Figure, path: str | Path, pdf: bool = False) -> None:
     for suffix, metadata in formats.items():
         with atomic(Path(path).with_suffix(suffix)) as temporary:
             figure.savefig(temporary, metadata=metadata)
+
+
+def name_shown(name: str, longest: int = 20) -> str:
+    """A name that a user chose, such as a file's, as text of a figure: of a long one the beginning and the end, and "$"
+    as itself, not as the start of a formula."""
+    if len(name) > longest:
+        name = f"{name[:longest // 2]}…{name[-((longest - 1) // 2):]}"
+    return name.replace("$", r"\$")
 
 
 def mask_picture(mask: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ppcore.figures.paper import MARKERS, WIDTH, colour_of
-from ppcore.figures.style import mask_picture
+from ppcore.figures.style import mask_picture, name_shown
 from ppcore.methods.table import FLOOR
 from ppcore.metrics.cells import cell_means
 from ppcore.metrics.findings import methods_of, scores, shown
@@ -124,7 +124,7 @@ def one_page(title: str, metrics: pd.DataFrame, sentences: Sequence[str],
                len(rows) * (WIDTH - 0.4) / across * height / width]  # inches
     figure = plt.figure(figsize=(WIDTH, sum(heights)))
     text, tabular, graph, pictures = figure.subfigures(4, 1, height_ratios=heights)
-    text.text(0.01, 1 - 0.08 / heights[0], title, fontsize=12, weight="bold", va="top")
+    text.text(0.01, 1 - 0.08 / heights[0], name_shown(title, 60), fontsize=12, weight="bold", va="top")
     text.text(0.01, 1 - 0.38 / heights[0], "\n".join(lines), fontsize=7.5, va="top", linespacing=1.35)
     _key_table(tabular.subplots(), metrics)
     left, right = graph.subplots(1, 2, sharex=True)

@@ -1,13 +1,17 @@
-"""Names that users choose: text in every table."""
+"""Names that users choose: text in every table, and in every figure as they are."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
+from ppcore.figures import paper as paper_figures
+from ppcore.figures.style import name_shown, use_style
 from ppcore.masks.patches import INDEX, PLACES, load_index, load_places, store_index
 from ppcore.methods.quilting import Quilt
 from ppcore.study.files import TEXT, read_table
 from ppcore.study.runs import REPOSITORY
+from ppcore.tests.test_paper_figures import CELLS, METRICS
 
 LIKE_NOTHING = ["NA", "N/A", "null", "NULL", "None", "nan", "NaN", "#N/A", "-nan", "<NA>"]
 LIKE_NUMBERS = ["001", "1", "1.0", "1e5", "TRUE", "inf", "0x10", "1_000"]
@@ -66,3 +70,44 @@ def test_a_subject_called_na_lends_its_masks(tmp_path):
     subjects = load_index(tmp_path)["subject"].to_numpy()
     assert np.array_equal(Quilt([mask] * 2, [mask] * 2, subjects).draw(mask, 1), mask)
     assert np.array_equal(Quilt([mask], [mask], subjects[:1]).draw(mask, 1), mask)
+
+
+@pytest.fixture
+def looks():
+    with plt.rc_context(), pd.option_context("display.html.use_mathjax", True):
+        use_style()
+        yield
+    plt.close("all")
+
+
+def drawn(text: str, **how) -> np.ndarray:
+    figure = plt.figure(figsize=(4, 0.5))
+    figure.text(0, 0.3, text, **how)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+@pytest.mark.parametrize("name", ["$$", "s $a^$ 1", "a$", "$5 & $6", r"a\$b$", "$\\frac$", "a_b^c {x}", "$x^2$ and $y$"])
+def test_a_name_is_drawn_letter_by_letter(name, looks):
+    assert np.array_equal(drawn(name_shown(name)), drawn(name, parse_math=False))
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end():
+    long = "TCGA-XX-0001-" + "a" * 200 + "-DX1.svs"
+    assert name_shown(long) == "TCGA-XX-00…a-DX1.svs" and len(name_shown(long)) == 20
+    assert [len(name_shown(long, longest)) for longest in (5, 14, 60)] == [5, 14, 60]
+    assert name_shown("a" * 20) == "a" * 20
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_cohorts_of_long_names_fit_their_panels(count, looks):
+    paper_figures.use_print_style()
+    figure = paper_figures.cell_averages({"Cohort-of-Hospital_" * 9 + str(i): (METRICS, CELLS, {}) for i in range(count)})
+    figure.canvas.draw()
+    titles = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
+    assert len(titles) == count and all(left.x1 < right.x0 for left, right in zip(titles, titles[1:]))
+    assert titles[0].x0 > 0 and titles[-1].x1 < figure.bbox.width
+
+
+def test_a_table_shows_dollars_and_not_formulas(looks):
+    assert "mathjax_ignore" in pd.DataFrame({"file": ["$a$", "$b$"]})._repr_html_()
