@@ -44,15 +44,9 @@ class Outline:
 
 def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto",
                   canvas: tuple[int, int] | None = None) -> list[Outline]:
-    """The drawings of a folder (`ppcore.masks.sketches.load_sketches`), stretched to a patch, or to a `canvas` (H, W).
-
-    Raises `StudyError` if there are none.
-    """
+    """The drawings of a folder, stretched to a patch, or to a `canvas` (H, W); raises as `load_sketches` does."""
     height, width = canvas or (models.height, models.width)
-    found = [Outline(name, mask) for name, mask, _ in load_sketches(folder, height, width, tissue)]
-    if not found:
-        raise StudyError(f"{folder} holds no usable drawing: wanted pictures, Labelme files or saved drawings")
-    return found
+    return [Outline(name, mask) for name, mask, _ in load_sketches(folder, height, width, tissue)]
 
 
 def canvas_size(text: str, sketches: str | None) -> tuple[int, int]:

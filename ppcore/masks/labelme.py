@@ -123,7 +123,8 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
         if size > LARGEST_BYTES:
             raise StudyError(f"{path.name} has {size / 2**20:.0f} MiB; wanted at most {LARGEST_BYTES / 2**20:.0f}: "
                              "save it from Labelme without the image data")
-        text = path.read_text(encoding="utf-8")
+        stored = path.read_bytes()
+        text = stored.decode(json.detect_encoding(stored))  # UTF-8 or UTF-16, with or without its mark
         values = sum(map(text.count, "[{,"))  # each takes about 70 bytes once parsed
         if values > 6 * MOST_POINTS:
             raise StudyError(f"{path.name} holds {values:,} values; wanted at most {6 * MOST_POINTS:,}: simplify its "
@@ -133,13 +134,18 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
         raise StudyError(f"{path.name} is nested too deeply for a Labelme file: draw it again") from None
     except OSError as error:
         raise StudyError(f"{path.name} cannot be read ({error.strerror}): wanted a Labelme file") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path.name} is not JSON in UTF-8, its byte {error.start + 1:,} is "
+                         f"{error.object[error.start]:#x}: save the drawing again from Labelme, or the file as UTF-8 "
+                         "from a text editor") from None
     except ValueError as error:
         if isinstance(error, StudyError):
             raise
         raise StudyError(f"{path.name} is not JSON ({error}): wanted a file saved by Labelme") from None
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
-        raise StudyError(f"{path.name} is not a Labelme file, it has no list of shapes: save the drawing from Labelme")
+        raise StudyError(f"{path.name} is not a Labelme file, it has no list of shapes (GeoJSON and COCO are not "
+                         "read): save the drawing from Labelme")
     height, width = sides = content.get("imageHeight"), content.get("imageWidth")
     if not all(type(side) is int and 0 < side <= 10**6 for side in sides):
         raise StudyError(f"{path.name}: imageHeight and imageWidth are {height!r:.20} and {width!r:.20}; wanted px, 1 "

@@ -12,21 +12,23 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ppcore.masks.labelme import LARGEST_PX, read_labelme, size_remark
-from ppcore.study.errors import StudyError, warn
+from ppcore.study.errors import StudyError, some, warn
 
-DRAWINGS = (".json", ".png", ".jpg", ".jpeg")  # suffixes of drawings
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+DRAWINGS = (".json", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")  # suffixes of drawings
+OUTLINES = (".geojson", ".xml", ".annotations")  # of QuPath, ASAP or ImageScope, HALO
 LEAST_CONTRAST = 12 / 255  # of darkest and lightest, as a share of the range; less is blank paper with JPEG noise
 # Width of the frame, as a share of the shorter side, and the share of the frame that paper must have. At .98, 93 % of
 # simulated dark-on-light sketches of patches are read correctly, at .75 only 61 %: tissue fills their frames.
 FRAME, PAPER_SHARE = 0.02, 0.98
-NAMED = 5  # files that a warning names
+NAMED = 5  # drawings that a warning gives the reason of, one by one
 
 Tissue = Literal["auto", "dark", "light"]
 
 
 def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "auto",
                 allow_plain: bool = False) -> tuple[np.ndarray, str]:
-    """Read a drawing (PNG, JPEG or Labelme JSON): mask (height, width) uint8 in {0, 1}, and how it was read, in words.
+    """Read a drawing, a picture or Labelme JSON: mask (height, width) uint8 in {0, 1}, and how it was read, in words.
 
     A pixel is dark or light if it is below or above the midpoint of the picture's darkest and lightest gray (luma).
     The share of tissue is averaged by area to the wanted size; above a half is tissue. Transparent areas were not
@@ -52,21 +54,50 @@ def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "aut
     return mask, remark
 
 
+def list_drawings(folder: str | Path) -> tuple[list[Path], dict[str, list[str]]]:
+    """The drawings of a folder, and all its other entries, as names by the reason why they are none.
+
+    A drawing is a file that ends in one of DRAWINGS, or <name>/sketch.png, saved by the drawing page. Hidden entries
+    count as neither. Raises `StudyError` if the folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StudyError(f"{folder} is not a folder: wanted one with drawings ({', '.join(DRAWINGS)})")
+    drawings: list[Path] = []
+    others: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("[!.]*")):
+        if path.is_dir() and (path / "sketch.png").is_file():
+            drawings.append(path / "sketch.png")
+        elif path.is_file() and path.suffix.lower() in DRAWINGS:
+            drawings.append(path)
+        else:
+            others.setdefault(_why_not(path), []).append(path.name)
+    return drawings, others
+
+
+def _why_not(path: Path) -> str:
+    if path.is_dir():
+        return "folders without a sketch.png (put the drawings themselves into one folder)"
+    if not path.exists():
+        return "links to files that are not there (copy the files)"
+    if path.suffix.lower() in OUTLINES:
+        return "outlines of another program (export pictures from it; for white tissue add -p sketch_tone=light)"
+    return f"files that do not end in {' '.join(DRAWINGS)}"
+
+
 def load_sketches(folder: str | Path, height: int, width: int,
                   tissue: Tissue = "auto") -> list[tuple[str, np.ndarray, str]]:
     """All drawings of a folder, by name: (name, mask (height, width) in {0, 1}, remark), as `read_sketch` reads them.
 
     name: the file's, without its suffix. An image beside a Labelme file of the same name was drawn on and is not a
-    drawing. <name>/sketch.png, saved by the drawing page, is one, with light tissue. Files that cannot be used are left
-    out with a warning, other kinds of files are ignored. Raises `StudyError` if the folder does not exist.
+    drawing. Of what the drawing page saved, the name is the folder's and tissue is light. Drawings that cannot be used,
+    and entries of the folder that are none, are left out, and a warning says why. Raises `StudyError` if nothing is
+    left, or like `list_drawings`.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise StudyError(f"{folder} is not a folder: wanted one with drawings ({', '.join(DRAWINGS)})")
+    files, others = list_drawings(folder)
     found: dict[str, tuple[np.ndarray, str]] = {}
     outlined, wrong = set(), []
-    files = [path for path in folder.iterdir() if path.suffix.lower() in DRAWINGS and not path.name.startswith(".")]
-    files += folder.glob("[!.]*/sketch.png")
     for path in sorted(files, key=lambda path: (path.suffix.lower() != ".json", str(path))):
         name = path.stem if path.parent == folder else path.parent.name
         if path.suffix.lower() == ".json":
@@ -80,9 +111,18 @@ def load_sketches(folder: str | Path, height: int, width: int,
             found[name] = read_sketch(path, height, width, tissue if path.parent == folder else "light")
         except StudyError as error:
             wrong.append(str(error))
+    said = []
     if wrong:
-        more = f"\n... and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-        warn(f"{len(wrong)} of the {len(files)} drawings in {folder} are left out:\n" + "\n".join(wrong[:NAMED]) + more)
+        more = [f"and {len(wrong) - NAMED} more"] if len(wrong) > NAMED else []
+        said.append(f"{len(wrong)} of the {len(files)} drawings in {folder} are left out: "
+                    + "; ".join(wrong[:NAMED] + more))
+    said += [f"not read in {folder}, {why}: {some(names)}" + f" ({len(names)} in all)" * (len(names) > 3)
+             for why, names in others.items()]
+    if not found:
+        wanted = f"files that end in {' '.join(DRAWINGS)}, or folders that the drawing page saved"
+        raise StudyError("; ".join([f"{folder} holds no usable drawing: wanted {wanted}", *said]))
+    for sentence in said:
+        warn(sentence)
     return [(name, *found[name]) for name in sorted(found)]
 
 
@@ -97,15 +137,24 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gray (H, W) float32 in [0, 1] of a PNG or JPEG, and bool (H, W) of what is opaque, None if all is."""
+    """Gray (H, W) float32 in [0, 1] of a picture, and bool (H, W) of what is opaque, None if all is.
+
+    Of a TIFF, the first page; a second one of the same size would be another drawing, or a channel.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
-            image = Image.open(path, formats=("PNG", "JPEG"))
+            image = Image.open(path, formats=FORMATS)
         with image:
             if image.width * image.height > LARGEST_PX:
                 raise StudyError(f"{path.name} has {image.height} x {image.width} px; wanted at most "
                                  f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller")
+            pages, size = image.n_frames if image.format == "TIFF" else 1, image.size
+            if pages > 1:
+                image.seek(1)
+                if image.size == size:
+                    raise StudyError(f"{path.name} holds {pages} pages: wanted one; save each as a file of its own")
+                image.seek(0)
             image.load()
             image = ImageOps.exif_transpose(image)  # a phone held upright
     except StudyError:
@@ -114,10 +163,13 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise StudyError(f"{path.name} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million px; wanted at most "
                          f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller") from None
     except Exception as error:  # decoders raise many kinds on a broken file
-        raise StudyError(f"{path.name} cannot be read ({error}): wanted a PNG, a JPEG or a Labelme .json; export it "
-                         "again") from None
-    if image.mode.startswith(("I", "F")):  # 16 bits
-        return np.asarray(image, np.float32) / 65535, None
+        raise StudyError(f"{path.name} cannot be read ({error}): wanted {', '.join(FORMATS)} or a Labelme .json; "
+                         "export it again, with 8 bits a channel") from None
+    if image.mode.startswith(("I", "F")):
+        gray = np.asarray(image, np.float32)
+        if not np.isfinite(gray).all():
+            raise StudyError(f"{path.name} holds values that are no numbers: export it again, with 8 bits a channel")
+        return gray / (1 if image.mode == "F" and gray.max() <= 1 else 65535), None  # 16 bits, or a share
     if image.has_transparency_data:
         gray, alpha = (np.asarray(band) for band in image.convert("RGBA").convert("LA").split())
         return gray.astype(np.float32) / 255, alpha > 127 if alpha.min() <= 127 else None

@@ -11,6 +11,14 @@ class StudyWarning(UserWarning):
     """Something the user should know; the table at the end of a run repeats it."""
 
 
+def some(names: list[str], shown: int = 3) -> str:
+    """The first names of a list, for a message."""
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+
+
 def warn(message: str) -> None:
-    """Issue a `StudyWarning` without a source line: it is for the user, not the developer."""
-    warnings.warn(message, StudyWarning, stacklevel=2)
+    """Issue a `StudyWarning` without a source line: it is for the user, not the developer.
+
+    It is put on one line, of which the closing table shows all; a file's name may hold a line break.
+    """
+    warnings.warn(" ".join(message.splitlines()), StudyWarning, stacklevel=2)

@@ -96,5 +96,5 @@ def test_saved_sketches_become_pairs(models, tmp_path):
     assert index["fine_hash"].nunique() == 3 and len(list((tmp_path / "set" / "rgb").iterdir())) == 3
     assert np.array_equal(read_mask(tmp_path / "set" / "coarse" / "mine_0.png"), disc()) and disc().shape == (H, W)
     assert pd.read_csv(tmp_path / "set" / "index.csv").shape == (3, 10)
-    with pytest.raises(StudyError, match="holds no usable drawing"):
-        from_sketches(models, tmp_path / "set" / "rgb")
+    with pytest.raises(StudyError, match="holds no usable drawing.*made_with.json is not a Labelme file.*index.csv"):
+        from_sketches(models, tmp_path / "set")

@@ -13,9 +13,11 @@ from PIL import Image
 
 from ppcore.masks.labelme import LARGEST_BYTES, MOST_POINTS, read_labelme, write_labelme
 from ppcore.masks.make import write_mask
-from ppcore.masks.sketches import load_sketches, read_sketch, resize_mask
+from ppcore.masks import sketches as reader
+from ppcore.masks.sketches import list_drawings, load_sketches, read_sketch, resize_mask
 from ppcore.metrics.control import iou
 from ppcore.study.errors import StudyError, StudyWarning
+from ppcore.study.runs import REPOSITORY
 
 SHAPE = (120, 200)
 TISSUE = np.zeros(SHAPE, np.uint8)
@@ -53,6 +55,48 @@ def test_every_kind_of_png_gives_the_tissue_that_was_drawn(kind, tmp_path):
     assert remark.startswith("light on dark" if kind.split()[0] in ("light", "white") else
                              "a mask of two values" if "label" in kind else "dark on light")
     assert ("transparent" in remark) == ("clear" in kind or "alpha" in kind) and "resized" not in remark
+
+
+FILES = {"lzw.tif": {"compression": "tiff_lzw"}, "fax.tiff": {"compression": "group4"}, "jpeg.tif": {"compression": "jpeg"},
+         "plain.TIF": {}, "a.bmp": {}, "a.webp": {"lossless": True}, "a.jpg": {"quality": 95}}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_kind_of_file_gives_the_tissue_that_was_drawn(name, tmp_path):
+    image = Image.fromarray(GRAY > 127) if name == "fax.tiff" else Image.fromarray(GRAY)
+    image.save(tmp_path / name, **FILES[name])
+    [(_, mask, remark)] = load_sketches(tmp_path, *SHAPE)
+    assert iou(mask, TISSUE) > (0.98 if "j" in name else 0.9999) and remark == "dark on light"
+
+
+@pytest.mark.parametrize("values", [GRAY.astype(np.uint16) * 257, (GRAY / 255).astype(np.float32),
+                                    GRAY.astype(np.float32) * 257, TISSUE.astype(np.float32)],
+                         ids=["16 bits", "share", "16 bits as float", "labels"])
+def test_a_tiff_of_measured_values_is_read_as_gray(values, tmp_path):
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert np.array_equal(read_sketch(tmp_path / "a.tif", *SHAPE)[0], TISSUE)
+    if values.dtype == np.float32:
+        Image.fromarray(np.where(TISSUE, np.float32("nan"), values)).save(tmp_path / "a.tif")
+        with pytest.raises(StudyError, match="a.tif holds values that are no numbers"):
+            read_sketch(tmp_path / "a.tif", *SHAPE)
+
+
+def test_a_stack_is_no_drawing_but_a_pyramid_is(tmp_path):
+    full, small = Image.fromarray(GRAY), Image.fromarray(GRAY[::-2, ::2])
+    full.save(tmp_path / "a.tif", save_all=True, append_images=[small])
+    assert np.array_equal(read_sketch(tmp_path / "a.tif", *SHAPE)[0], TISSUE)
+    full.save(tmp_path / "a.tif", save_all=True, append_images=[full, small])
+    with pytest.raises(StudyError, match="a.tif holds 3 pages: wanted one"):
+        read_sketch(tmp_path / "a.tif", *SHAPE)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation, upright", [(6, np.rot90(TISSUE, -1)), (3, np.rot90(TISSUE, 2)), (1, TISSUE)])
+def test_a_picture_is_read_as_it_is_shown(suffix, orientation, upright, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.dstack([GRAY] * 3)).save(tmp_path / f"a{suffix}", exif=exif, quality=95)
+    assert iou(read_sketch(tmp_path / f"a{suffix}", *upright.shape)[0], np.ascontiguousarray(upright)) > 0.98
 
 
 def test_a_photograph_of_paper_held_upright_is_turned_and_its_noise_is_no_ink(tmp_path):
@@ -153,6 +197,19 @@ def test_a_labelme_bitmap_lies_in_its_box(tmp_path):
     assert np.array_equal(read_labelme(tmp_path / "a.json", 60, 100)[0], TISSUE[1::2, 1::2])
     with pytest.raises(StudyError, match="shape 1 of 1 is a mask of 60 x 120 px in a box of 60 x 121"):
         read_labelme(labelme(tmp_path / "a.json", [bitmap | {"points": [[30, 20], [150, 79]]}]), *SHAPE)
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "gbk", "latin-1"])
+def test_the_coding_of_a_labelme_file_is_recognised_or_named(coding, tmp_path):
+    path = labelme(tmp_path / "a.json", [{"points": [[0, 0], [100, 0], [100, 120], [0, 120]], "label": "?"}])
+    text = path.read_text().replace("?", "é" if coding == "latin-1" else "组织")
+    path.write_bytes(text.encode(coding))
+    if coding.startswith("utf"):
+        assert read_labelme(path, *SHAPE)[0].sum(dtype=int) == 100 * 120
+    else:
+        at = text.encode(coding).index("é".encode(coding) if coding == "latin-1" else "组".encode(coding)) + 1
+        with pytest.raises(StudyError, match=f"a.json is not JSON in UTF-8, its byte {at} is 0x.*save.*as UTF-8"):
+            read_labelme(path, *SHAPE)
 
 
 def test_what_is_written_for_labelme_comes_back_pixel_by_pixel(tmp_path):
@@ -261,12 +318,13 @@ def test_a_folder_gives_what_is_good_and_names_what_is_not(tmp_path):
     Image.fromarray(np.zeros(SHAPE, np.uint8)).save(tmp_path / "c.png")  # what was drawn on: not a second drawing
     (tmp_path / "notes.txt").write_text("no drawing")
     (tmp_path / ".d.png").write_text("hidden")
-    sketches = load_sketches(tmp_path, *SHAPE)
+    with pytest.warns(StudyWarning, match="not read in .*notes.txt$"):
+        sketches = load_sketches(tmp_path, *SHAPE)
     assert [name for name, _, _ in sketches] == ["a", "b", "c"]
     assert all(iou(mask, TISSUE) > 0.98 for _, mask, _ in sketches)
     (tmp_path / "d.png").write_text("broken")
     Image.fromarray(GRAY).save(tmp_path / "b.jpg")
-    with pytest.warns(StudyWarning, match="(?s)2 of the 6 drawings.*b.png has the same name as.*d.png cannot be"):
+    with pytest.warns(StudyWarning, match="2 of the 6 drawings.*b.png has the same name as.*d.png cannot be"):
         assert len(load_sketches(tmp_path, *SHAPE)) == 3
     with pytest.raises(StudyError, match="not a folder"):
         load_sketches(tmp_path / "none", *SHAPE)
@@ -278,3 +336,40 @@ def test_what_the_page_saved_is_a_drawing_of_its_folders_name(tmp_path):
     Image.fromarray(GRAY).save(tmp_path / "a.png")
     (name, mask, _), (other, saved, _) = load_sketches(tmp_path, *SHAPE)
     assert (name, other) == ("a", "gland") and np.array_equal(mask, TISSUE) and np.array_equal(saved, 1 - TISSUE)
+
+
+def test_whatever_else_a_folder_holds_is_listed_once_with_its_reason(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
+    for number in range(500):
+        (tmp_path / f"{number:03}.geojson").write_text("{}")
+    (tmp_path / "asap.XML").write_text("<ASAP/>")
+    (tmp_path / "my\nnotes").write_text("no drawing")
+    (tmp_path / "older.png").mkdir()  # a folder, whatever its name says
+    Image.fromarray(GRAY).save(tmp_path / "older.png" / "b.png")
+    (tmp_path / "gone.tif").symlink_to(tmp_path / "nowhere.tif")
+    (tmp_path / ".DS_Store").write_text("hidden")
+    with pytest.warns(StudyWarning) as said:
+        assert [name for name, _, _ in load_sketches(tmp_path, *SHAPE)] == ["a"]
+    lines = [str(warning.message) for warning in said]
+    assert len(lines) == 4 and not any("DS_Store" in line or "\n" in line for line in lines)
+    for words in (("another program", "000.geojson, 001.geojson, 002.geojson, ... (501 in all)"),
+                  ("folders without", "older.png"), ("links to files that are not there", "gone.tif"), ("do not end in .json .png", "my notes")):
+        assert [all(word in line for word in words) for line in lines].count(True) == 1, words
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(StudyError, match="holds no usable drawing.*another program.*gone.tif"):
+        load_sketches(tmp_path, *SHAPE)
+
+
+def test_the_workflow_watches_exactly_what_is_read(tmp_path, monkeypatch):
+    for name in ("a.png", "b.TIF", "c.json", "d.gif", ".e.png", "notes.txt"):
+        (tmp_path / name).write_text("x")
+    for name in ("gland", ".gland", "empty", "coarse"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ("coarse.png" if name == "coarse" else "sketch.png")).write_text("x") if name != "empty" else None
+    read = []
+    monkeypatch.setattr(reader, "read_sketch", lambda path, *how: read.append(path) or (TISSUE, ""))
+    with pytest.warns(StudyWarning):
+        load_sketches(tmp_path, *SHAPE)
+    assert sorted(read) == sorted(list_drawings(tmp_path)[0]) == [tmp_path / name for name in ("a.png", "b.TIF", "c.json",
+                                                                                            "gland/sketch.png")]
+    assert "list_drawings(folder)" in (REPOSITORY / "notebooks" / "Snakefile").read_text()
