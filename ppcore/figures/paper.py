@@ -80,9 +80,9 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
         for i, q in enumerate(quantiles):
             name, sketch = (each[round((len(each) - 1) * q)] for each in (test, drawn))
             ours = made / (OURS + SKETCHED) / sketch.name
-            chosen = [ours, sketch, *(masks[i] for masks in noise.values())] if generated_only else [
+            chosen = [ours, sketch, *(masks[i % len(masks)] for masks in noise.values())] if generated_only else [
                 data / "coarse" / f"{name}.png", made / PRIORPATH / f"{name}_0.png",
-                data / "patches" / "fine" / f"{name}.png", noise[RIVAL][i]]
+                data / "patches" / "fine" / f"{name}.png", noise[RIVAL][i % len(noise[RIVAL])]]
             rows.append([read_mask(mask) for mask in chosen])
             labels.append(name_shown(data.name, 14) if i == 0 else "")
     of_sketch = [f"{LABELS[OURS]},\nfrom a sketch", "PriorPath,\nfrom the same"]

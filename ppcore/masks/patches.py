@@ -24,6 +24,7 @@ from ppcore.study.files import atomic, hash_file, read_table, write_text
 INDEX = ("patch", "file", "subject", "split", "x", "y", "row", "column", "mpp", "tissue_fraction", "rgb_hash",
          "fine_hash")
 PLACES = ("file", "row", "column", "state")
+LEAST = 3  # different masks, for training and for the test; see `check_enough`
 
 
 def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path, others: dict[str, str] = {}) -> None:
@@ -46,6 +47,19 @@ def load_index(folder: str | Path) -> pd.DataFrame:
     if not path.exists():
         raise StudyError(f"{path} is not there: run notebook 01 first (./run_all.sh --only 01)")
     return read_table(path)
+
+
+def check_enough(index: pd.DataFrame) -> None:
+    """Raises `StudyError` if training or test have fewer than LEAST different masks.
+
+    index: columns split and fine_hash. Whatever the settings, K-means needs one mask more than kinds, of which there
+    are two at least (notebook 03), and the evaluation three real ones and as many of each method (08).
+    """
+    train, test = (index.loc[index["split"] == split, "fine_hash"].nunique() for split in ("train", "test"))
+    if min(train, test) < LEAST:
+        raise StudyError(f"{train} training and {test} test patches with different masks; wanted {LEAST} or more of "
+                         "each: cut smaller patches (-p patch_height=... patch_width=...), add slides, or change the "
+                         "share of the test (-p test_fraction=...)")
 
 
 def check_set(folder: str | Path) -> int:

@@ -8,10 +8,11 @@ import torch
 
 from ppcore.masks.made import generate_set
 from ppcore.masks.make import write_mask
-from ppcore.masks.patches import PatchDataset, image_to_tensor, read_image, to_image, write_image
+from ppcore.masks.patches import PatchDataset, check_enough, image_to_tensor, read_image, to_image, write_image
 from ppcore.metrics.image import DESCRIPTORS, describe_image, describe_images
 from ppcore.metrics.rows import image_control_row, image_rows
 from ppcore.metrics.table import image_table, table_2
+from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
 
 
@@ -118,3 +119,16 @@ def test_a_generated_set_does_not_depend_on_what_else_is_made(tmp_path):
     assert len(set(more["hash"])) == 4  # three of "a" and one of "b", all different
     assert hash_file(tmp_path / "more" / "a_2.png") == more.loc[2, "hash"]
     assert generate_set(draw, ["a"], tmp_path / "other", seed=2)["hash"][0] != one["hash"][0]
+
+
+@pytest.mark.parametrize("train, test", [(2, 3), (3, 2), (0, 9), (1, 1)])
+def test_too_few_patches_are_refused_with_what_to_do(train, test):
+    def splits(train, test):
+        sides = ["train"] * train + ["test"] * test + ["gap"] * 9
+        return pd.DataFrame({"split": sides, "fine_hash": range(len(sides))})
+
+    with pytest.raises(StudyError, match=f"{train} training and {test} test .*wanted 3 .*patch_height.*test_fraction"):
+        check_enough(splits(train, test))
+    check_enough(splits(3, 3))
+    with pytest.raises(StudyError, match="1 training and 3 test patches with different masks"):
+        check_enough(splits(3, 3).assign(fine_hash=[7, 7, 7, 1, 2, 3, *range(9)]))

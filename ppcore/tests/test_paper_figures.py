@@ -133,6 +133,13 @@ def test_what_may_be_kept_shows_nothing_real(cohorts):
     assert labels[0] == "PHANTOM" and "MINE" not in labels
 
 
+def test_fewer_masks_from_noise_than_rows_are_shown_again(cohorts):
+    for path in cohorts.glob("data/smoke/PHANTOM/generated/*/noise_0000[1-3]_0.png"):
+        path.unlink()
+    rows, _, labels = paper_figures.mask_rows("smoke", "PHANTOM")
+    assert [mask.mean() for row in rows for mask in row] == [1, 0, 1, 0] * 4 and len(labels) == 4
+
+
 @pytest.mark.parametrize("name", ["metrics.csv", "run.json", "figure1d.png", "figure3a.pdf", "figure3b_kmeans.png", "plane.png",
                                   "plane_sketches.pdf", "coverage.png", "figure2_generated.png", "summary_generated.pdf",
                                   "figure2.png", "figure4.pdf", "summary.png", "pipeline.png", "01_patches.png", "04_samples.png"])
