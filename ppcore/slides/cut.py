@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from ppcore.masks.make import tissue_mask, write_mask
 from ppcore.masks.patches import PLACES, write_image
-from ppcore.slides.folder import Source, some
+from ppcore.slides.folder import Source
 from ppcore.slides.grid import places_of, spread, surely_glass, why_dropped
 from ppcore.slides.read import Field, WholeSlide, open_slide
 from ppcore.slides.scale import SlideError
 from ppcore.slides.workers import workers
-from ppcore.study.errors import StudyError, warn
+from ppcore.study.errors import StudyError, some, warn
 from ppcore.study.files import hash_file, remove_parts, write_text
 
 # States of a place. glass: not read, see `grid.surely_glass`; unused: not needed

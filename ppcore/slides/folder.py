@@ -13,7 +13,7 @@ from pathlib import Path
 import openslide
 
 from ppcore.slides.subjects import SUBJECTS, read_subjects, tidy
-from ppcore.study.errors import StudyError, warn
+from ppcore.study.errors import StudyError, some, warn
 from ppcore.study.runs import home
 
 FIELDS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -84,11 +84,6 @@ def say_others(others: dict[str, str]) -> None:
     if unused:
         warn(f"{len(unused)} entries of the folder are not used: "
              + "; ".join(f"{some(names)}: {reason}" for reason, names in by_reason.items()))
-
-
-def some(names: list[str], shown: int = 3) -> str:
-    """The first names of a list, for a message."""
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def _entries(folder: Path) -> Iterator[Path]:

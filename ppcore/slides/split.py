@@ -10,8 +10,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ppcore.slides.folder import some
-from ppcore.study.errors import StudyError, warn
+from ppcore.study.errors import StudyError, some, warn
 
 
 def join_duplicates(index: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ class StudyWarning(UserWarning):
 
 def some(names: list[str], shown: int = 3) -> str:
     """The first names of a list, for a message."""
-    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def warn(message: str) -> None:
