@@ -116,8 +116,7 @@ def load_sketches(folder: str | Path, height: int, width: int,
         more = [f"and {len(wrong) - NAMED} more"] if len(wrong) > NAMED else []
         said.append(f"{len(wrong)} of the {len(files)} drawings in {folder} are left out: "
                     + "; ".join(wrong[:NAMED] + more))
-    said += [f"not read in {folder}, {why}: {some(names)}"
-             for why, names in others.items()]
+    said += [f"not read in {folder}, {why}: {some(names)}" for why, names in others.items()]
     if not found:
         wanted = f"files that end in {' '.join(DRAWINGS)}, or folders that the drawing page saved"
         raise StudyError("; ".join([f"{folder} holds no usable drawing: wanted {wanted}", *said]))
