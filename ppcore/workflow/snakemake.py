@@ -225,10 +225,11 @@ def _outcome(record: dict[str, Any], run_id: str, not_reached: bool) -> str:
 
 
 def _remarks(outcome: str, record: dict[str, Any], executed: Path) -> list[str]:
-    """Why a notebook failed or stopped, and where to read more; for a finished one, its warnings."""
+    """Why a notebook failed or stopped, and where to read more; its warnings."""
     if outcome == "done":
         return record.get("warnings", [])
     if outcome not in ("failed", "stopped"):
         return []
     where = f"cell {record['cell']}: " if record.get("cell") else ""
-    return [f"{where}{ENDED if outcome == 'stopped' else record['error']}\n  see {executed}"]
+    return [f"{where}{ENDED if outcome == 'stopped' else record['error']}\n  see {executed}",
+            *record.get("warnings", [])]
