@@ -19,6 +19,8 @@ from ppcore.study.runs import home
 FIELDS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi", ".dcm")
 SUFFIXES = SLIDES + FIELDS
+OWN = ("manifest.csv", "phantom.json")  # of the study itself: what was downloaded or drawn
+UNSAID = ("hidden", "a part of ", "names the subjects", "of the study itself")  # reasons that need no warning
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,12 @@ def list_folder(folder: str | Path) -> tuple[list[Source], dict[str, str]]:
 
 def say_others(others: dict[str, str]) -> None:
     """Warn once of all entries that are neither images nor parts of one. others: from `list_folder`."""
-    unused = {name: reason for name, reason in others.items() if not reason.startswith(("a part of", "names the", "hidden"))}
     by_reason: dict[str, list[str]] = {}
-    for name, reason in unused.items():
-        by_reason.setdefault(reason, []).append(name)
-    if unused:
-        warn(f"{len(unused)} entries of the folder are not used: "
-             + "; ".join(f"{some(names)}: {reason}" for reason, names in by_reason.items()))
+    for name, reason in others.items():
+        if not reason.startswith(UNSAID):
+            by_reason.setdefault(reason, []).append(name)
+    if by_reason:
+        warn("not used are " + "; ".join(f"{some(names)}: {reason}" for reason, names in by_reason.items()))
 
 
 def _entries(folder: Path) -> Iterator[Path]:
@@ -105,6 +106,8 @@ def _no_image(path: Path) -> str:
     """Why an entry is no slide or field; empty for one that is worth opening."""
     if path.name.startswith("."):
         return "hidden"
+    if path.name in OWN:
+        return "of the study itself"
     if not path.exists():
         return "a link to nothing"
     if path.is_dir():

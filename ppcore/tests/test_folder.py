@@ -49,14 +49,15 @@ def test_every_entry_is_an_image_or_has_a_reason(tmp_path):
     (place / "loop").symlink_to(place)
     (place / ".DS_Store").write_text("x")
     (place / "notes.xml").write_text("<x/>")
+    (place / "manifest.csv").write_text("file_id\n")
     (place / "set.ndpis").write_text("x")
     sources, others = list_folder(place)
     assert [source.name for source in sources] == ["c.vms", "d.mrxs", "x/a.png", "y/z/b.jpg"]
     assert others == {".DS_Store": "hidden", "c.jpg": "a part of c.vms", "c_macro.jpg": "a part of c.vms",
                       "c_map.jpg": "a part of c.vms", "d/Data0001.dat": "a part of d.mrxs", "d/label.png": "a part of d.mrxs",
-                      "gone.svs": "a link to nothing", "notes.xml": "no slide or field (.xml)",
+                      "gone.svs": "a link to nothing", "manifest.csv": "of the study itself", "notes.xml": "no slide or field (.xml)",
                       "set.ndpis": "a list of .ndpi files, which are read themselves"}
-    with pytest.warns(StudyWarning, match="3 entries of the folder are not used: gone.svs: a link to nothing; notes.xml"):
+    with pytest.warns(StudyWarning, match="^not used are gone.svs: a link to nothing; notes.xml: no slide"):
         say_others(others)
     assert set(fingerprint(place)) == {"c.vms", "d.mrxs", "x/a.png", "y/z/b.jpg", "c.jpg", "c_macro.jpg", "c_map.jpg",
                                        "d/Data0001.dat", "d/label.png"}
