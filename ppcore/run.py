@@ -175,4 +175,7 @@ def generate(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))  # for run_all.sh; last, or a random.py there would be found
+    from ppcore.study.errors import show_warnings_plainly
+
+    show_warnings_plainly()
     sys.exit(main())

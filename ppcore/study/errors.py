@@ -1,5 +1,6 @@
 """What does the study say when something is wrong? One sentence that the user can act on."""
 
+import sys
 import warnings
 
 
@@ -22,3 +23,14 @@ def warn(message: str) -> None:
     It is put on one line, of which the closing table shows all; a file's name may hold a line break.
     """
     warnings.warn(" ".join(message.splitlines()), StudyWarning, stacklevel=2)
+
+
+def show_warnings_plainly() -> None:
+    """Show warnings without the code that raised them."""
+    warnings.showwarning = _show
+
+
+def _show(message, category, filename, lineno, file=None, line=None) -> None:
+    from tqdm import tqdm  # a plain print would break a progress bar
+
+    tqdm.write(f"{category.__name__}: {message}", file=file or sys.stderr)

@@ -6,11 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppcore.study.errors import StudyError
+from ppcore.study.errors import StudyError, show_warnings_plainly
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COHORT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # cohort names; none can leave its folder
@@ -72,16 +71,10 @@ def open_run(profile: str, cohort: str, threads: int) -> Run:
     run = Run(profile, cohort, data_folder(profile, cohort), figures_folder(profile, cohort), device, commit())
     run.data.mkdir(parents=True, exist_ok=True)
     run.figures.mkdir(parents=True, exist_ok=True)
-    warnings.showwarning = _show_warning
+    show_warnings_plainly()
     hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, threads: {threads}"
     print(f"profile {profile}, cohort {cohort}, {hardware}, commit {run.commit}, torch {torch.__version__}")
     return run
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    from tqdm import tqdm  # a plain print would break a progress bar
-
-    tqdm.write(f"{category.__name__}: {message}", file=file or sys.stderr)
 
 
 def machine(device: str) -> str:
