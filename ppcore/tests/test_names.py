@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from ppcore.figures import paper as paper_figures
+from ppcore.figures.cohort import slide_grids
 from ppcore.figures.style import name_shown, use_style
 from ppcore.masks.patches import INDEX, PLACES, load_index, load_places, store_index
 from ppcore.methods.quilting import Quilt
@@ -87,9 +88,20 @@ def drawn(text: str, **how) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())
 
 
-@pytest.mark.parametrize("name", ["$$", "s $a^$ 1", "a$", "$5 & $6", r"a\$b$", "$\\frac$", "a_b^c {x}", "$x^2$ and $y$"])
+@pytest.mark.parametrize("name", ["$$", "s $a^$ 1", "a$", "$5 & $6", r"a\$b$", r"$\frac$", "a_b^c {x}", "$x^2$, $y$"])
 def test_a_name_is_drawn_letter_by_letter(name, looks):
     assert np.array_equal(drawn(name_shown(name)), drawn(name, parse_math=False))
+
+
+def test_slides_of_any_names_have_titles_that_fit(looks):
+    names = ["$x^$ & $5", "$$", "s" * 240, "plain", "TCGA-XX-0001-01Z-00-DX1.0123-4567-89ab", "_" * 200]
+    grid = pd.DataFrame({"row": [0, 0], "column": [0, 1], "state": ["train", "air"]})
+    count = len(names)
+    figure = slide_grids([np.zeros((8, 16, 3), np.uint8)] * count, [(128, 64)] * count, [grid] * count, names, 64, 64)
+    figure.canvas.draw()
+    titles = [axis.title.get_window_extent() for axis in figure.axes]
+    assert all(left.x1 < right.x0 for row in (titles[:3], titles[3:]) for left, right in zip(row, row[1:]))
+    assert titles[0].x0 > 0 and max(title.x1 for title in titles) < figure.bbox.width
 
 
 def test_a_long_name_keeps_its_beginning_and_its_end():
@@ -102,7 +114,8 @@ def test_a_long_name_keeps_its_beginning_and_its_end():
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_cohorts_of_long_names_fit_their_panels(count, looks):
     paper_figures.use_print_style()
-    figure = paper_figures.cell_averages({"Cohort-of-Hospital_" * 9 + str(i): (METRICS, CELLS, {}) for i in range(count)})
+    runs = {"Cohort-of-Hospital_" * 9 + str(i): (METRICS, CELLS, {}) for i in range(count)}
+    figure = paper_figures.cell_averages(runs)
     figure.canvas.draw()
     titles = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
     assert len(titles) == count and all(left.x1 < right.x0 for left, right in zip(titles, titles[1:]))
