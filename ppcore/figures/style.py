@@ -6,6 +6,7 @@ with a colour-vision deficiency can tell apart. A mask is drawn with tissue dark
 
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,6 +43,8 @@ def save(figure: Figure, path: str | Path, pdf: bool = False) -> None:
 def name_shown(name: str, longest: int = 20) -> str:
     """A name that a user chose, such as a file's, as text of a figure: of a long one the beginning and the end, and "$"
     as itself, not as the start of a formula."""
+    if any(east_asian_width(letter) in "FW" for letter in name):
+        longest = longest * 2 // 3  # letters twice as wide
     if len(name) > longest:
         name = f"{name[:longest // 2]}…{name[-((longest - 1) // 2):]}"
     return name.replace("$", r"\$")
