@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ppcore.slides.cohorts import TCGA, slides_folder
+from ppcore.slides.cohorts import EMBEDDED, TCGA, fingerprint, slides_folder
 from ppcore.slides.folder import list_sources
 from ppcore.slides.workers import DASK, connected
 from ppcore.study.errors import StudyError
@@ -59,6 +59,8 @@ def run_study(options: Namespace, passed_on: list[str]) -> int:
                 stack.enter_context(_only_run(options.profile, cohort))
         if not all([_fetched(cohort, settings, options.dry_run) for cohort, settings in cohorts.items()]):
             return 0
+        for cohort in cohorts.keys() - EMBEDDED.keys():  # Snakemake asks again; here a progress bar is seen
+            fingerprint(slides_folder(options.profile, cohort, cohorts[cohort]["slides"]))
         (home() / ".snakemake").mkdir(parents=True, exist_ok=True)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=home() / ".snakemake")))
         run_file = folder / "run.json"
