@@ -7,6 +7,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture, save_picture
@@ -45,15 +47,18 @@ def scatter_sets(places: dict[str, np.ndarray]) -> Figure:
     return figure
 
 
-def descriptor_bars(table: pd.DataFrame) -> Figure:
-    """Wasserstein-1 distance to the real test masks, one group of bars per descriptor; columns of `table`: methods."""
-    figure, axis = plt.subplots(figsize=(11, 3.6))
-    table.plot.bar(ax=axis, width=0.8, color=[COLOURS.get(name, "0.4") for name in table.columns], log=True)
-    axis.axhline(1, color="0.6", linewidth=0.8, zorder=0)
-    axis.set(ylabel="Wasserstein-1\n(real standard deviations)", xlabel="", ylim=(0.01, None))
-    axis.legend(loc="upper right", ncols=len(table.columns))
-    axis.tick_params(axis="x", rotation=40)
-    plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
+def descriptor_map(table: pd.DataFrame) -> Figure:
+    """Wasserstein-1 distance to the real test masks, a row per method and a column per descriptor.
+
+    table: descriptors x methods. Light is near. The distance is written where it exceeds 1 standard deviation.
+    """
+    figure, axis = plt.subplots(figsize=(11, 1.6 + 0.26 * len(table.columns)))
+    far = np.where(table.T > 1, table.T.map("{:.0f}".format), "")
+    sns.heatmap(table.T, norm=LogNorm(0.1, 10), cmap="cividis_r", annot=far, fmt="", annot_kws={"fontsize": "x-small"},
+                linewidths=0.5, ax=axis, cbar_kws={"label": "Wasserstein-1, sd\nof real masks", "extend": "both", "pad": 0.01})
+    axis.set_xticks(np.arange(len(table)) + 0.5, [name.replace("_", " ") for name in table.index], rotation=45, ha="right",
+                    rotation_mode="anchor", fontsize="small")
+    axis.tick_params(length=0)
     return figure
 
 
