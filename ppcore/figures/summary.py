@@ -146,9 +146,11 @@ def _key_table(axis: Axes, metrics: pd.DataFrame) -> None:
     columns = {"mmd2": "MMD²", "kd": "kd", "ks": "KS", "coverage": "coverage", "control_iou": "IoU to outline",
                "control_boundary_f1": "boundary F1"}
     columns = {metric: title for metric, title in columns.items() if metric in set(metrics["metric"])}
-    drawn = axis.table([[shown(table, method, metric, digits=2) for metric in columns] for method in methods],
-                       rowLabels=[LABELS.get(name, name) for name in methods], colLabels=list(columns.values()),
-                       cellLoc="center", bbox=[0.19, 0, 0.81, 1], edges="horizontal")
+    cells = [[shown(table, method, metric, digits=2) for metric in columns] for method in methods]
+    letters = [max(map(len, column)) for column in zip(*cells, columns.values())]
+    drawn = axis.table(cells, rowLabels=[LABELS.get(name, name) for name in methods], colLabels=list(columns.values()),
+                       colWidths=[count / sum(letters) for count in letters], cellLoc="center", bbox=[0.19, 0, 0.81, 1],
+                       edges="horizontal")
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(6.5)
     for (row, _), cell in drawn.get_celld().items():
