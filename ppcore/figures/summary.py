@@ -152,7 +152,7 @@ def _key_table(axis: Axes, metrics: pd.DataFrame) -> None:
                        colWidths=[count / sum(letters) for count in letters], cellLoc="center", bbox=[0.19, 0, 0.81, 1],
                        edges="horizontal")
     drawn.auto_set_font_size(False)
-    drawn.set_fontsize(6.5)
+    drawn.set_fontsize(6)
     for (row, _), cell in drawn.get_celld().items():
         cell.set(edgecolor="0.8", linewidth=0.5)
         if row == 0:
