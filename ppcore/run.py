@@ -7,6 +7,7 @@ does not use.
 import argparse
 import os
 import sys
+import sysconfig
 from pathlib import Path
 
 DESCRIPTION = """\
@@ -174,7 +175,10 @@ def generate(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).resolve().parents[1]))  # for run_all.sh; last, or a random.py there would be found
+    # For run_all.sh: this checkout's code, before what the environment names, but behind Python's and the packages' own.
+    packages = sysconfig.get_path("purelib")
+    sys.path.insert(sys.path.index(packages) + 1 if packages in sys.path else len(sys.path),
+                    str(Path(__file__).resolve().parents[1]))
     from ppcore.study.errors import show_warnings_plainly
 
     show_warnings_plainly()
