@@ -27,16 +27,18 @@ PLACES = ("file", "row", "column", "state")
 LEAST = 3  # different masks, for training and for the test; see `check_enough`
 
 
-def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path, others: dict[str, str] = {}) -> None:
+def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path,
+                others: dict[str, str] | None = None) -> None:
     """Store `sources.csv`, then `index.csv`, which makes the folder a patch set.
 
     sources: a line per file that was cut or skipped. others: name of each other entry of the cohort's folder, and why
     it is no image.
     """
-    unused = pd.DataFrame({"file": list(others), "skipped": list(others.values())})
-    counts = sources.select_dtypes("number").columns
-    every = pd.concat([sources, unused], ignore_index=True) if others else sources
-    every = every.assign(**{name: every[name].fillna(0).astype(int) for name in counts})
+    every = sources
+    if others:
+        unused = pd.DataFrame({"file": list(others), "skipped": list(others.values())})
+        every = pd.concat([sources, unused], ignore_index=True)
+        every = every.fillna(dict.fromkeys(sources.select_dtypes("number").columns, 0)).astype(sources.dtypes)
     write_text(Path(folder) / "sources.csv", every.to_csv(index=False))
     write_text(Path(folder) / "index.csv", index[list(INDEX)].to_csv(index=False, float_format="%.6f"))
 

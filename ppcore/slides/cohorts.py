@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ppcore.slides.folder import SUFFIXES, list_sources
-from ppcore.slides.subjects import SUBJECTS, tidy
+from ppcore.slides.folder import SUFFIXES, list_sources, name_in
+from ppcore.slides.subjects import SUBJECTS
 from ppcore.study.errors import StudyError
 from ppcore.study.hashes import content_hashes
 from ppcore.study.runs import data_folder, home
@@ -48,6 +48,6 @@ def fingerprint(folder: str | Path) -> dict[str, str]:
     folder = Path(folder)
     sources = list_sources(folder)
     files = {source.name: source.file for source in sources}
-    parts = {tidy(part.relative_to(folder).as_posix()): part for source in sources for part in source.parts}
+    parts = {name_in(folder, part): part for source in sources for part in source.parts}
     tables = {path.name: path for path in folder.iterdir() if path.name.casefold() == SUBJECTS}
     return content_hashes(files | parts | tables)

@@ -52,7 +52,7 @@ def list_folder(folder: str | Path) -> tuple[list[Source], dict[str, str]]:
     folder = Path(folder)
     files, others, table = {}, {}, None
     for path in _entries(folder):
-        name = tidy(path.relative_to(folder).as_posix())
+        name = name_in(folder, path)
         if path.parent == folder and path.name.casefold() == SUBJECTS:
             if table is not None:
                 raise StudyError(f"{folder} holds both {table.name} and {path.name}: keep one of them")
@@ -63,10 +63,10 @@ def list_folder(folder: str | Path) -> tuple[list[Source], dict[str, str]]:
             raise StudyError(f"{folder} holds two files that are both called {name}, written in two ways: rename one")
         else:
             files[name] = path
-    parts = _parts(files, folder)
+    parts = _parts(files)
     for slide, own in parts.items():
         for path in own:
-            name = tidy(path.relative_to(folder).as_posix())
+            name = name_in(folder, path)
             files.pop(name, None)
             others[name] = f"a part of {slide}"
     if not files:
@@ -75,6 +75,11 @@ def list_folder(folder: str | Path) -> tuple[list[Source], dict[str, str]]:
     subject_of = _subjects_by_name(files) if table is None else _subjects_by_table(files, table)
     return ([Source(files[name], subject_of[name], name, tuple(parts.get(name, ()))) for name in sorted(files)],
             dict(sorted(others.items())))
+
+
+def name_in(folder: Path, path: Path) -> str:
+    """The path of a file in a folder, as tidy text with "/"."""
+    return tidy(path.relative_to(folder).as_posix())
 
 
 def say_others(others: dict[str, str]) -> None:
@@ -125,7 +130,7 @@ def _no_image(path: Path) -> str:
     return "" if known else f"no slide or field ({path.suffix or 'no suffix'})"
 
 
-def _parts(files: dict[str, Path], folder: Path) -> dict[str, list[Path]]:
+def _parts(files: dict[str, Path]) -> dict[str, list[Path]]:
     """Name of each slide of several files -> its further files."""
     parts, series = {}, {}
     for name, path in sorted(files.items()):

@@ -10,8 +10,8 @@ import pytest
 from ppcore.masks.make import tissue_mask
 from ppcore.masks.patches import read_image
 from ppcore.slides import read as slides
-from ppcore.slides.folder import list_sources
 from ppcore.slides.cut import cut_patches
+from ppcore.slides.folder import list_sources
 from ppcore.slides.grid import ink_share, places_of, spread, surely_glass, why_dropped
 from ppcore.slides.phantom import GLASS, Phantom, draw_slide
 from ppcore.slides.read import WholeSlide, open_slide

@@ -6,8 +6,8 @@ import openslide
 import pytest
 
 from ppcore.masks.patches import read_image
-from ppcore.slides.folder import list_sources
 from ppcore.slides.cut import cut_patches
+from ppcore.slides.folder import list_sources
 from ppcore.slides.phantom import Phantom, draw_slide
 from ppcore.slides.read import open_slide
 from ppcore.tests.test_slides import write_pyramid, write_slide

@@ -9,8 +9,8 @@ from PIL import Image, ImageCms
 
 from ppcore.masks.sketches import read_sketch
 from ppcore.slides import read
-from ppcore.slides.folder import list_sources
 from ppcore.slides.cut import cut_patches
+from ppcore.slides.folder import list_sources
 from ppcore.slides.read import open_slide
 from ppcore.slides.scale import SlideError
 from ppcore.tests.test_slides import GRID, picture, write_pyramid, write_slide

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppcore.masks import sketches as reader
 from ppcore.masks.labelme import LARGEST_BYTES, MOST_POINTS, read_labelme, write_labelme
 from ppcore.masks.make import write_mask
-from ppcore.masks import sketches as reader
 from ppcore.masks.sketches import list_drawings, load_sketches, read_sketch, resize_mask
 from ppcore.metrics.control import iou
 from ppcore.study.errors import StudyError, StudyWarning

@@ -15,7 +15,7 @@ from ppcore.masks.make import read_mask, tissue_mask
 from ppcore.masks.patches import check_set, load_index, store_index
 from ppcore.slides.cohorts import fingerprint
 from ppcore.slides.cut import cut_patches
-from ppcore.slides.folder import Source, list_folder, list_sources
+from ppcore.slides.folder import Source, list_sources
 from ppcore.slides.read import open_slide
 from ppcore.slides.scale import SlideError
 from ppcore.study.errors import StudyError, StudyWarning

@@ -13,8 +13,8 @@ import pytest
 from distributed import Client
 
 from ppcore.masks.patches import check_set, store_index
-from ppcore.slides.folder import list_sources
 from ppcore.slides.cut import cut_patches
+from ppcore.slides.folder import list_sources
 from ppcore.slides.workers import DASK, workers
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
