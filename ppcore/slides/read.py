@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -42,7 +43,7 @@ class WholeSlide:
         self.mpp = native[0] * self.scale[0]
         more = tags and page_is_level and tags.pages > 1
         self.remark = _remarks(stated, f"has {tags.pages} pages of one size, the first is read" if more else "",
-                               _profile_remark(self.openslide.color_profile))
+                               _profile_remark(lambda: self.openslide.color_profile))
         self._level = self.openslide.get_best_level_for_downsample(min(self.scale) * 1.001)
         self._factor = _whole_factor(self.openslide, self._level)
         self.size = tuple(int(side / step) for side, step in zip(self.openslide.dimensions, self.scale))
@@ -169,7 +170,8 @@ def _upright_rgb(image: Image.Image, pages: int) -> tuple[np.ndarray, int, str]:
     # Pillow would silently cut it to 8 bits. Looked up first, since asking a PNG for its EXIF reads its pixels.
     deep = any(";16" in str(tile.args) for tile in image.tile)
     turned = image.getexif().get(ORIENTED, 1)
-    profile = _profile_remark(ImageCms.ImageCmsProfile(io.BytesIO(icc))) if (icc := image.info.get("icc_profile")) else ""
+    icc = image.info.get("icc_profile")
+    profile = _profile_remark(lambda: ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else None)
     rgb, opaque = image, ""
     if image.mode == "RGBA" and not deep and image.getchannel("A").getextrema()[0] == 255:
         rgb, opaque = image.convert("RGB"), "its alpha channel, opaque everywhere, is left out"
@@ -182,9 +184,13 @@ def _upright_rgb(image: Image.Image, pages: int) -> tuple[np.ndarray, int, str]:
                          f"has {pages} pages, the first is read" if pages > 1 else "", profile)
 
 
-def _profile_remark(profile: ImageCms.ImageCmsProfile | None) -> str:
-    """A remark on a colour profile other than sRGB."""
-    name = " ".join((profile.profile.profile_description or "without a name").split()) if profile else "sRGB"
+def _profile_remark(read: Callable[[], ImageCms.ImageCmsProfile | None]) -> str:
+    """A remark on a colour profile other than sRGB. read: gets it, None if there is none; it may be damaged."""
+    try:
+        profile = read()
+        name = " ".join((profile.profile.profile_description or "without a name").split()) if profile else "sRGB"
+    except Exception:  # an image is as good without it
+        name = "damaged"
     return "" if "srgb" in name.lower() else f"its colour profile ({name}) is not applied: colours are read as stored"
 
 

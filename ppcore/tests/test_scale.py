@@ -161,6 +161,8 @@ def test_what_is_converted_or_left_out_is_said(tmp_path):
     for name, kind in (("lab.png", "LAB"), ("srgb.png", "sRGB")):
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes()
         Image.fromarray(RGB).save(tmp_path / name, icc_profile=profile)
+    Image.fromarray(RGB).save(tmp_path / "broken.png", icc_profile=b"no profile")
+    assert "(damaged) is not applied" in open_slide(tmp_path / "broken.png", 1.0).remark
     assert "is not applied" in open_slide(tmp_path / "lab.png", 1.0).remark
     assert "is not applied" not in open_slide(tmp_path / "srgb.png", 1.0).remark
     for tiled in (None, (64, 64)):
