@@ -16,7 +16,6 @@ from ppcore.masks.make import coarse_mask, keep_outline, read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_mask
 from ppcore.methods.table import OURS, OURS_IMAGE, class_of, find, names
-from ppcore.slides.cohorts import EMBEDDED, TCGA
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
 from ppcore.study.runs import commit, data_folder
@@ -64,8 +63,8 @@ class Drawing:
 
 
 def open_models(profile: str, cohort: str, precision: str = "auto", threads: int = 0, method: str = OURS,
-                hold: bool = False) -> Models:
-    """Load the trained models of a cohort. threads: CPU threads; 0: all, at most 8.
+                hold: bool = False, device: str = "") -> Models:
+    """Load the trained models of a cohort. threads: CPU threads; 0: all, at most 8. device: "": the GPU if there is one.
 
     method: what makes fine masks. hold: hold them to their outlines.
 
@@ -76,7 +75,7 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
         raise StudyError(f"method {method!r} makes no fine masks from outlines: wanted one of "
                          f"{', '.join(names(given='outline', trained=True))}")
     folder = data_folder(profile, cohort)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.deterministic = True
     loaded, hashes = {"image": None}, {}
     for task, maker in (("fine", method), ("image", OURS_IMAGE)):
@@ -107,6 +106,15 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
         "height": height, "width": width, "device": device,
         "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
         "threads": threads or min(8, os.cpu_count() or 1)})
+
+
+def answers_at(height: int, width: int, device: str, precision: str) -> Callable[[np.ndarray, int], np.ndarray]:
+    """The demo's default model on PHANTOM at another size of patch, px: from a sketch (h, w) and a seed to a fine mask.
+
+    It is trained on smaller patches of the same um per px, or comes with the study (`in_the_box`).
+    """
+    models = replace(open_models("demo", "PHANTOM", precision, device=device), height=height, width=width)
+    return lambda sketch, seed: draw_fine(models, sketch, seed).fine[0]
 
 
 def held(models: Models, hold: bool) -> Models:
@@ -142,6 +150,8 @@ def answering(profile: str, cohort: str) -> list[str]:
 
 def training_command(profile: str, cohort: str) -> str:
     """The command that trains the models of a cohort; what is up to date is skipped."""
+    from ppcore.slides.cohorts import EMBEDDED, TCGA  # here: an answer needs nothing that reads slides
+
     images = "" if cohort in EMBEDDED or cohort in TCGA else " --slides DIR --stain he|ihc"
     return f"./run_all.sh --profile {profile} --cohort {cohort}{images}"
 

@@ -29,10 +29,13 @@ def ingredients(own: NoiseGANSettings) -> dict[str, NoiseGANSettings]:
 
 
 def measured(real: MaskSet, outlines: Sequence[np.ndarray], made: MaskSet, several: Sequence[np.ndarray],
-             truth: Sequence[np.ndarray], coarsen: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-    """The MEASURES of one mask per test outline, and of several, (S, H, W), of those with the real masks `truth`."""
+             truth: Sequence[np.ndarray], coarsen: Callable[[np.ndarray], np.ndarray], kd: bool = True) -> dict[str, float]:
+    """The MEASURES of one mask per test outline, and of several, (S, H, W), of those with the real masks `truth`.
+
+    kd: False leaves it out, as nan, where the network that it needs is not installed.
+    """
     error = sum(disagreement(group, mask) for group, mask in zip(several, truth))
-    return {"kd": mmd(real.features, made.features, 0, kernel=cubic_kernel)[0],
+    return {"kd": mmd(real.features, made.features, 0, kernel=cubic_kernel)[0] if kd else float("nan"),
             "mmd2": mmd(real.descriptors, made.descriptors, 0)[0],
             "coverage": float(coverage(real.descriptors, made.descriptors).mean()),
             "iou": float(np.mean([iou(coarsen(mask), x) for mask, x in zip(made.masks, outlines, strict=True)])),
