@@ -28,6 +28,8 @@ commands:
                                           from its kinds of mask or from sketches
   ./run_all.sh generate --to DIR --sketches DIR [--tone dark|light] [--canvas HEIGHTxWIDTH]
                                           the same at any size, such as 4096x4096, filled by overlapping windows
+  ./run_all.sh gpu [--minutes 9] [--cohort NAME | --patches DIR] [--to DIR] [--device cpu]
+                                          check a GPU against the CPU, time it, and train on it for some minutes
 
 examples:
   ./run_all.sh                                                   the demo, on the embedded cohort
@@ -55,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
             return draw(options)
         if options.command == "generate":
             return generate(options)
+        if options.command == "gpu":
+            return gpu(options)
         from ppcore.workflow.snakemake import run_study
 
         return run_study(options, passed_on)
@@ -76,8 +80,8 @@ def _split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./run_all.sh", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", nargs="?", choices=("run", "test", "parameters", "draw", "generate"), default="run",
-                        help="default: run")
+    parser.add_argument("command", nargs="?", default="run", help="default: run",
+                        choices=("run", "test", "parameters", "draw", "generate", "gpu"))
     parser.add_argument("--profile", default="demo", choices=("smoke", "demo", "paper"),
                         help="size of the run: smoke for tests, demo for two CPU cores (default), paper for a GPU")
     parser.add_argument("--cohort", nargs="+", default=["PHANTOM"], metavar="NAME",
@@ -106,7 +110,8 @@ def _parser() -> argparse.ArgumentParser:
                            "password")
     page.add_argument("--reproduce", metavar="DIR", help="reproduce a saved drawing instead, and compare")
     pairs = parser.add_argument_group("options of generate")
-    pairs.add_argument("--to", metavar="DIR", help="folder of the new set; an interrupted set is resumed")
+    pairs.add_argument("--to", metavar="DIR", help="folder of the new set; an interrupted set is resumed. Of gpu: folder "
+                                                    "of its tables (default: figures/gpu)")
     pairs.add_argument("--count", type=int, default=100, metavar="N",
                        help="number of outlines, equally many of each kind (default: 100)")
     pairs.add_argument("--sketches", metavar="DIR", help="use the drawings in this folder instead")
@@ -120,6 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--hold", action="store_true",
                        help="hold the fine masks to their outlines, at a price in realism (notebook 07)")
     pairs.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default: 1)")
+    trial = parser.add_argument_group("options of gpu")
+    trial.add_argument("--minutes", type=float, default=9.0, metavar="N", help="for everything (default: 9)")
+    trial.add_argument("--patches", metavar="DIR", help="train on these: a folder like data/<profile>/<cohort>/patches "
+                                                        "(default: the cohort's in the profile paper; PHANTOM's are "
+                                                        "drawn if there are none)")
+    trial.add_argument("--device", choices=("cuda", "cpu"), default="cuda",
+                       help="cpu only shows, at a tiny size, that the script works")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and why")
     return parser
 
@@ -172,6 +184,28 @@ def generate(options: argparse.Namespace) -> int:
     index = generate_pairs(models, outlines, options.to, options.seed, options.variants)
     print(f"{len(index)} pairs of {index['outline'].nunique()} outlines in {options.to}")
     return 0
+
+
+def gpu(options: argparse.Namespace) -> int:
+    """Check, time and try a GPU; returns 1 if it computes something wrong."""
+    from ppcore.experiments.gpu.needs import check_needs
+    from ppcore.study.errors import StudyError
+
+    check_needs()
+    import torch
+
+    from ppcore.drawing.answer import answers_at
+    from ppcore.experiments.gpu.bench import FULL, TINY
+    from ppcore.experiments.gpu.script import run
+    from ppcore.study.runs import home
+
+    if options.minutes <= 0 or len(options.cohort) > 1 or options.parameters:
+        raise StudyError("gpu: wanted --minutes above 0, one --cohort and no -p")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise StudyError("gpu: torch finds no GPU: run it on a machine with one, or try the script with --device cpu")
+    size = TINY if options.device == "cpu" else FULL
+    return run(options.device, options.minutes, Path(options.to or home() / "figures" / "gpu"), options.cohort[0],
+               options.patches, lambda device, precision: answers_at(*size, device, precision))
 
 
 if __name__ == "__main__":
