@@ -1,10 +1,10 @@
 """How does a patch become a fine tissue mask, and a fine mask a coarse one?
 
-A mask is a numpy array (H, W) of uint8 in {0, 1}: 1 = tissue, 0 = air.
+A mask is a numpy array (H, W) of uint8 in {0, 1}: 1 = tissue, 0 = air. A label map has further classes (`labels`).
 """
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -31,10 +31,15 @@ def tissue_mask(rgb: np.ndarray, air_threshold: int) -> np.ndarray:
     return (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) <= air_threshold).astype(np.uint8)
 
 
-def coarse_mask(mask: np.ndarray, open_size: int = 5, close_size: int = 10, shifted: bool = False) -> np.ndarray:
+def coarse_mask(mask: np.ndarray, open_size: int = 5, close_size: int = 10, shifted: bool = False,
+                dense: Sequence[tuple[int, int]] = ()) -> np.ndarray:
     """C(m): an opening, then a closing, with square all-ones kernels (section 2.3; reading R6).
 
     mask: (H, W) in {0, 1}. open_size, close_size: kernel side in px. Returns (H, W) uint8 in {0, 1}.
+
+    Of a label map C shows tissue, as of a mask, and painted over it, in their order, where the further classes are
+    dense: where the closing, then the opening, of a class is not empty. dense: those two kernels of classes 2, 3, ...,
+    px. Returns (H, W) in {0, ..., K - 1}.
 
     A kernel of even side has no centre pixel. OpenCV uses the same anchor for erosion and dilation, so
     `cv2.morphologyEx` shifts the mask by one pixel to the right and down. Here the second operation uses the mirrored
@@ -42,8 +47,12 @@ def coarse_mask(mask: np.ndarray, open_size: int = 5, close_size: int = 10, shif
     border is neutral: it neither erodes nor extends tissue that touches it (reading R8).
     """
     mask = np.ascontiguousarray(mask, dtype=np.uint8)
-    opened = _dilate(_erode(mask, open_size), open_size, mirrored=not shifted)
-    return _erode(_dilate(opened, close_size), close_size, mirrored=not shifted)
+    tissue = _close(_open(np.minimum(mask, 1), open_size, shifted), close_size, shifted)
+    coarse = tissue.copy()
+    for value, (close, opening) in enumerate(dense, start=2):
+        found = _open(_close((mask == value).astype(np.uint8), close, shifted), opening, shifted)
+        coarse[(found & tissue) > 0] = value
+    return coarse
 
 
 def keep_outline(fine: np.ndarray, coarse: np.ndarray, coarsen: Callable[[np.ndarray], np.ndarray],
@@ -63,6 +72,14 @@ def keep_outline(fine: np.ndarray, coarse: np.ndarray, coarsen: Callable[[np.nda
         around = cv2.dilate(wrong, np.ones((3, 3), np.uint8), iterations=max(0, again - 1))
         fine = np.where(around, coarse, fine)
     return fine
+
+
+def _open(mask: np.ndarray, size: int, shifted: bool) -> np.ndarray:
+    return _dilate(_erode(mask, size), size, mirrored=not shifted)
+
+
+def _close(mask: np.ndarray, size: int, shifted: bool) -> np.ndarray:
+    return _erode(_dilate(mask, size), size, mirrored=not shifted)
 
 
 def _erode(mask: np.ndarray, size: int, mirrored: bool = False) -> np.ndarray:
@@ -85,9 +102,9 @@ def write_mask(path: str | Path, mask: np.ndarray) -> None:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask that `write_mask` stored: (H, W) uint8 in {0, 1}."""
+    """Read a mask that `write_mask` stored, (H, W) uint8 in {0, 1}, or a label map of `labels.write_labels`."""
     with Image.open(path) as image:
-        return np.asarray(image.convert("1"), dtype=np.uint8)
+        return np.array(image if image.mode == "P" else image.convert("1"), dtype=np.uint8)
 
 
 def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, open_size: int, close_size: int,
