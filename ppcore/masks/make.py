@@ -62,15 +62,21 @@ def keep_outline(fine: np.ndarray, coarse: np.ndarray, coarsen: Callable[[np.nda
     fine: y, coarse: x, both (H, W) uint8 in {0, 1}. coarsen: C. far: px from the nearest tissue of x. Each change can
     make C(y) differ elsewhere, so it is repeated, at most ROUNDS times; from the third on, y takes x around such pixels
     too. It serves masks from any model, at a price in realism at the edge of the outline.
+
+    Of label maps only tissue and air are held. What becomes tissue is class 1, and pixels of further classes keep them:
+    x says where nuclei are dense, so to take x there would draw them as one solid block.
     """
-    near = cv2.distanceTransform(1 - coarse, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= far if coarse.any() else coarse > 0
-    fine = np.where(near, fine, coarse)
+    outline = np.minimum(coarse, 1)
+    near = outline > 0
+    if near.any():
+        near = cv2.distanceTransform(1 - outline, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= far
+    fine = np.where(near, fine, outline)
     for again in range(ROUNDS):
-        wrong = (coarsen(fine) != coarse).astype(np.uint8)
+        wrong = ((coarsen(fine) > 0) != outline).astype(np.uint8)
         if not wrong.any():
             break
         around = cv2.dilate(wrong, np.ones((3, 3), np.uint8), iterations=max(0, again - 1))
-        fine = np.where(around, coarse, fine)
+        fine = np.where(around, outline * np.maximum(fine, 1), fine)
     return fine
 
 
@@ -127,9 +133,10 @@ def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, op
     return index
 
 
-def check_mask(mask: np.ndarray, smallest: int = 1) -> None:
-    """Raises ValueError unless mask is (H, W) uint8 in {0, 1} with at least `smallest` px per side."""
+def check_mask(mask: np.ndarray, smallest: int = 1, classes: int = 2) -> None:
+    """Raises ValueError unless mask is (H, W) uint8 in {0, ..., classes - 1} with at least `smallest` px per side."""
     if mask.ndim != 2 or mask.dtype != np.uint8 or min(mask.shape) < smallest:
         raise ValueError(f"mask is {mask.shape} {mask.dtype}: wanted (H, W) uint8, {smallest} px or more per side")
-    if mask.max() > 1:
-        raise ValueError(f"mask holds the value {mask.max()}: wanted only 0 (air) and 1 (tissue)")
+    if mask.max() >= classes:
+        wanted = "only 0 (air) and 1 (tissue)" if classes == 2 else f"0 to {classes - 1}"
+        raise ValueError(f"mask holds the value {mask.max()}: wanted {wanted}")

@@ -1,7 +1,7 @@
 """Where are a cohort's patches stored, are they intact, and how are they read?
 
     patches/rgb/<patch>.webp     (H, W, 3) uint8 RGB, lossless
-    patches/fine/<patch>.png     fine mask, 1 bit, white = tissue
+    patches/fine/<patch>.png     fine mask, 1 bit, white = tissue; with further classes a label map with a palette
     patches/index.csv            one line per kept patch, columns as INDEX
     patches/thumbnails/<name>.webp  the whole slide or field
     patches/sources.csv          one line per entry of the folder: its places by state, or why it was skipped; a remark
@@ -96,20 +96,20 @@ def load_places(folder: str | Path, index: pd.DataFrame) -> pd.DataFrame:
 class PatchDataset(torch.utils.data.Dataset):
     """Patches as network inputs: one tensor for each of `folders`, by its name.
 
-    A mask (`<patch>.png`) is float (1, H, W) in {-1, +1}, tissue = +1 (reading R14); an image (`<patch>.webp`) is float
-    (3, H, W) in [-1, 1]. With `crop` an item is a window of 1/crop of the height and width, the same in all its
-    tensors, at a place drawn from torch's global generator.
+    A mask or label map (`<patch>.png`) of `classes` classes is float as `to_tensor` makes it; an image (`<patch>.webp`)
+    is float (3, H, W) in [-1, 1]. With `crop` an item is a window of 1/crop of the height and width, the same in all
+    its tensors, at a place drawn from torch's global generator.
     """
 
-    def __init__(self, patches: list[str], crop: int = 1, **folders: str | Path) -> None:
-        self.patches, self.crop = list(patches), crop
+    def __init__(self, patches: list[str], crop: int = 1, classes: int = 2, **folders: str | Path) -> None:
+        self.patches, self.crop, self.classes = list(patches), crop, classes
         self.folders = {name: Path(folder) for name, folder in folders.items()}
 
     def __len__(self) -> int:
         return len(self.patches)
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        item = {name: read_patch(folder, self.patches[i]) for name, folder in self.folders.items()}
+        item = {name: read_patch(folder, self.patches[i], self.classes) for name, folder in self.folders.items()}
         if self.crop == 1:
             return item
         height, width = (size // self.crop for size in next(iter(item.values())).shape[-2:])
@@ -117,10 +117,11 @@ class PatchDataset(torch.utils.data.Dataset):
         return {name: whole[:, top:top + height, left:left + width] for name, whole in item.items()}
 
 
-def read_patch(folder: Path, patch: str) -> torch.Tensor:
+def read_patch(folder: Path, patch: str, classes: int = 2) -> torch.Tensor:
     """The mask `<patch>.png` of a folder, else its image `<patch>.webp`, as in `PatchDataset`."""
     mask = folder / f"{patch}.png"
-    return to_tensor(read_mask(mask)) if mask.exists() else image_to_tensor(read_image(folder / f"{patch}.webp"))
+    return to_tensor(read_mask(mask), classes) if mask.exists() else image_to_tensor(
+        read_image(folder / f"{patch}.webp"))
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -135,14 +136,26 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
         Image.fromarray(rgb).save(temporary, lossless=True, method=0, quality=0)  # 10 x faster, a sixth larger
 
 
-def to_tensor(mask: np.ndarray) -> torch.Tensor:
-    """Mask (H, W) in {0, 1} -> float tensor (1, H, W) in {-1, +1} (reading R14)."""
-    return torch.from_numpy(mask.astype(np.float32) * 2 - 1)[None]
+def to_tensor(mask: np.ndarray, classes: int = 2) -> torch.Tensor:
+    """Mask (H, W) in {0, 1} -> float tensor (1, H, W) in {-1, +1}, tissue = +1 (reading R14).
+
+    A label map (H, W) in {0, ..., K - 1} of `classes` > 2 classes becomes one channel a class, (K, H, W): +1 in that of
+    its class, -1 in the others. Raises `ValueError` for a value that is none of the classes.
+    """
+    if mask.size and mask.max() >= classes:
+        raise ValueError(f"the map holds the value {mask.max()}: wanted {classes} classes, 0 to {classes - 1}")
+    maps = mask[None] if classes == 2 else mask == np.arange(classes)[:, None, None]
+    return torch.from_numpy(maps.astype(np.float32) * 2 - 1)
 
 
 def to_mask(output: torch.Tensor) -> np.ndarray:
-    """Network output (1, H, W) in [-1, 1] -> mask (H, W) uint8 in {0, 1}, threshold 0 (reading R14)."""
-    return (output[0] > 0).to(torch.uint8).cpu().numpy()
+    """Network output (1, H, W) in [-1, 1] -> mask (H, W) uint8 in {0, 1}, threshold 0 (reading R14).
+
+    Of one channel a class, (K, H, W), the largest -> label map (H, W) uint8. An image has three channels, too: whoever
+    calls this knows that the network makes masks.
+    """
+    labels = output[0] > 0 if len(output) == 1 else output.argmax(0)
+    return labels.to(torch.uint8).cpu().numpy()
 
 
 def image_to_tensor(rgb: np.ndarray) -> torch.Tensor:

@@ -103,7 +103,8 @@ def test_a_method_is_followed_to_its_networks_and_losses_and_no_further():
 
 def test_a_data_set_is_its_class_what_it_holds_and_how_it_augments(tmp_path):
     pairs = PatchDataset(["a", "b"], 2, fine=tmp_path)
-    assert parts(pairs) == {"class": "PatchDataset", "patches": ["a", "b"], "crop": 2, "folders": {"fine": "PosixPath"}}
+    assert parts(pairs) == {"class": "PatchDataset", "patches": ["a", "b"], "crop": 2, "classes": 2,
+                            "folders": {"fine": "PosixPath"}}
     assert parts(Unpaired(pairs)) != parts(Unpaired(PatchDataset(["a", "b"], 1, fine=tmp_path)))
     assert {"Unpaired", "PatchDataset", "read_patch"} <= set(definitions(Unpaired(pairs)))
     assert {"Windows", "disturb_mildly", "blur", "stain", "MILD", "UNSEEN"} <= set(definitions(Windows([], 1)))

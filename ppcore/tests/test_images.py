@@ -5,10 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from ppcore.masks.labels import MASK, Label, palette
 from ppcore.masks.made import generate_set
 from ppcore.masks.make import write_mask
-from ppcore.masks.patches import PatchDataset, check_enough, image_to_tensor, read_image, to_image, write_image
+from ppcore.masks.patches import (PatchDataset, check_enough, image_to_tensor, read_image, to_image, to_mask,
+                                  write_image)
 from ppcore.metrics.image import DESCRIPTORS, describe_image, describe_images
 from ppcore.metrics.rows import image_control_row, image_rows
 from ppcore.metrics.table import image_table, table_2
@@ -119,6 +122,20 @@ def test_a_generated_set_does_not_depend_on_what_else_is_made(tmp_path):
     assert len(set(more["hash"])) == 4  # three of "a" and one of "b", all different
     assert hash_file(tmp_path / "more" / "a_2.png") == more.loc[2, "hash"]
     assert generate_set(draw, ["a"], tmp_path / "other", seed=2)["hash"][0] != one["hash"][0]
+
+
+def test_label_maps_come_back_from_disk_as_they_were_drawn(tmp_path):
+    """As PNGs with the classes' colours, one channel a class in the data set, and of three classes never as an image."""
+    classes = (*MASK, Label("nuclei", "#3f2a82", 3, 3))
+    found = np.random.default_rng(0).integers(0, 3, (8, 12), dtype=np.uint8)
+    index = generate_set(lambda name, seeds: [found], ["a"], tmp_path / "set", seed=1, classes=classes)
+    assert index["tissue_fraction"][0] == (found > 0).mean() and index["hash"][0] == hash_file(tmp_path / "set" / "a_0.png")
+    with Image.open(tmp_path / "set" / "a_0.png") as picture:
+        assert np.array_equal(np.asarray(picture.convert("RGB")), palette(classes)[found])
+    write_image(tmp_path / "rgb" / "a_0.webp", image(0)[:8, :12])
+    item = PatchDataset(["a_0"], classes=3, mask=tmp_path / "set", image=tmp_path / "rgb")[0]
+    assert item["mask"].shape == item["image"].shape == (3, 8, 12)
+    assert np.array_equal(to_mask(item["mask"]), found) and np.array_equal(to_image(item["image"]), image(0)[:8, :12])
 
 
 @pytest.mark.parametrize("train, test", [(2, 3), (3, 2), (0, 9), (1, 1)])

@@ -1,5 +1,7 @@
 """Do the rulers see wallpaper? Known cases: real against real, a tiled crop, white noise of the same fraction."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -80,3 +82,19 @@ def test_a_mask_of_any_model_can_be_held_to_its_outline(make):
     far = keep_outline(np.ones((64, 64), np.uint8) * snow(0)[:64, :64], np.pad(np.ones((8, 8), np.uint8), 28), coarse_mask)
     assert not far[:8].any() and far.any()
     assert not keep_outline(snow(0), np.zeros((H, W), np.uint8), coarse_mask).any()
+
+
+def test_held_label_maps_keep_their_tissue_and_no_block_of_a_further_class():
+    """x asks for a half that is dense in nuclei: y's tissue fits afterwards, and its nuclei are as many as they were."""
+    coarsen = partial(coarse_mask, dense=((7, 9),))
+    field = cv2.GaussianBlur(np.random.default_rng(0).standard_normal((H, W)), (0, 0), 12)
+    outline = coarse_mask((field > 0).astype(np.uint8))
+    x = outline.copy()
+    x[:, :W // 2] *= 2
+    fine = snow(0) * np.where(np.random.default_rng(1).random((H, W)) < 0.1, 2, 1).astype(np.uint8)
+    held = keep_outline(fine, x, coarsen)
+    assert iou(np.minimum(coarsen(fine), 1), outline) < 0.8 and iou(np.minimum(coarsen(held), 1), outline) >= 0.998
+    np.testing.assert_array_equal(np.minimum(held, 1), keep_outline(np.minimum(fine, 1), outline, coarse_mask))
+    both = (fine > 0) & (held > 0)
+    np.testing.assert_array_equal(held[both], fine[both])  # what stays tissue keeps its class
+    assert (held[fine == 0] < 2).all()  # what becomes tissue is of none
