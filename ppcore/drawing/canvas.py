@@ -16,12 +16,12 @@ from tqdm import tqdm
 from ppcore.masks.make import check_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.methods.sampling import noise_of
-from ppcore.methods.texture import CELL, CHANNELS
+from ppcore.methods.texture import CELL
 from ppcore.networks.noise import Noise, draw_noise
 from ppcore.study.seeds import mix, rng_of
 from ppcore.training.method import Method
 
-AIR, GLASS = (-1.0,), (1.0, 1.0, 1.0)  # what a window without tissue becomes: air in a mask, white in an image
+GLASS = torch.ones(3)  # what a window without tissue becomes in an image: white
 BLOCK = 8  # cells per side of a block of noise drawn from one seed
 
 
@@ -29,6 +29,7 @@ def fill_mask(method: Method, coarse: np.ndarray, window: tuple[int, int], seed:
               tied: bool = True) -> np.ndarray:
     """Fine mask (H, W) uint8 in {0, 1} that a trained `method` makes of a coarse one (H, W) in {0, 1}, of any size.
 
+    A method of K classes makes a label map in {0, ..., K - 1} of a coarse one.
     window: (h, w) of a patch, px. overlap: of neighbouring windows, px, from 0 (tiles side by side) to half the shorter
     side of a window, the default. tied: noise depends on the seed and the place; False: on the seed and the window. The
     same arguments give the same bytes. A canvas of one window is what `method.generate` makes of it with that noise.
@@ -38,14 +39,14 @@ def fill_mask(method: Method, coarse: np.ndarray, window: tuple[int, int], seed:
     and for one that puts windows between the cells of the noise (2**(levels - 1) px for the U-Net).
     """
     filled = np.empty(coarse.shape, np.uint8)
-    for top, band in bands(method, coarse, window, seed, overlap, tied, AIR):
+    for top, band in bands(method, coarse, window, seed, overlap, tied):
         filled[top:top + band.shape[1]] = to_mask(band)
     return filled
 
 
 def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overlap: int | None = None,
                seed: int = 0) -> np.ndarray:
-    """Image (H, W, 3) uint8 that a trained `method` makes of a fine mask (H, W) in {0, 1}; otherwise as `fill_mask`.
+    """Image (H, W, 3) uint8 that a trained `method` makes of a fine mask (H, W); otherwise as `fill_mask`.
 
     A window without tissue becomes white: the instance norm of a constant is 0, so the model would return the gray of
     its last bias. For the same reason, the background of a window with little tissue may come out grayer than its
@@ -58,12 +59,13 @@ def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overla
 
 
 def bands(method: Method, mask: np.ndarray, window: tuple[int, int], seed: int, overlap: int | None = None,
-          tied: bool = True, air: tuple[float, ...] = AIR) -> Iterator[tuple[int, Tensor]]:
+          tied: bool = True, air: Tensor | None = None) -> Iterator[tuple[int, Tensor]]:
     """The canvas from top to bottom: first row, and finished rows (C, rows, W) in [-1, 1], before the threshold.
 
-    air: the C values of a window without tissue. Otherwise as `fill_mask`.
+    air: the C values of a window without tissue; None: those of air in a mask. Otherwise as `fill_mask`.
     """
-    check_mask(mask)
+    check_mask(mask, classes=method.settings.classes)
+    air = air_of(method) if air is None else air
     overlap = min(window) // 2 if overlap is None else overlap
     tops, lefts = (starts(length, size, overlap) for length, size in zip(mask.shape, window))
     band = torch.zeros(len(air), window[0], lefts[-1] + window[1])
@@ -106,7 +108,7 @@ def ramp(size: int, overlap: int, rises: bool, falls: bool) -> Tensor:
 
 
 def draw_window(method: Method, mask: np.ndarray, window: tuple[int, int], top: int, left: int, seed: int,
-                tied: bool = True, air: tuple[float, ...] = AIR, texture: Tensor | None = None) -> Tensor:
+                tied: bool = True, air: Tensor | None = None, texture: Tensor | None = None) -> Tensor:
     """Output (C, h, w) in [-1, 1] of one window of the canvas; beyond its edges it is mirrored. As `bands`.
 
     texture: of the whole canvas, from `texture_of`.
@@ -114,8 +116,8 @@ def draw_window(method: Method, mask: np.ndarray, window: tuple[int, int], top: 
     rows, columns = (mirrored(start, size, length) for start, size, length in zip((top, left), window, mask.shape))
     seen = mask[rows[:, None], columns]
     if not seen.any():
-        return torch.tensor(air)[:, None, None].expand(-1, *window)
-    generator, given = method.networks[method.generators[0]], to_tensor(seen)[None]
+        return (air_of(method) if air is None else air)[:, None, None].expand(-1, *window)
+    generator, given = method.networks[method.generators[0]], to_tensor(seen, method.settings.classes)[None]
     z = noise_at(noise_of(generator, *window), window, top, left, seed) if tied else mix(seed, top, left)
     if tied and texture is not None:
         (row, column), (rows, columns) = (place_in_cells((top, left)), place_in_cells(window))
@@ -123,8 +125,13 @@ def draw_window(method: Method, mask: np.ndarray, window: tuple[int, int], top: 
     return method.generate(given, [z])[0].cpu()
 
 
+def air_of(method: Method) -> Tensor:
+    """The values (C,) of air in the masks of a method."""
+    return to_tensor(np.zeros((1, 1), np.uint8), method.settings.classes)[:, 0, 0]
+
+
 def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: int) -> Tensor | None:
-    """The texture map (4, H / 8, W / 8) of a whole canvas; None for a method without such maps.
+    """The texture map (C, H / 8, W / 8) of a whole canvas; None for a method without such maps.
 
     Windows that overlap by half each borrow a map for their part of the outline; the maps are blended like windows.
     Neighbouring windows are cut from this one map, so they agree.
@@ -134,7 +141,7 @@ def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: 
         return None
     overlap, (height, width) = min(window) // 2, place_in_cells(window)
     tops, lefts = (starts(length, size, overlap) for length, size in zip(mask.shape, window))
-    blended = torch.zeros(CHANNELS, *place_in_cells((tops[-1] + window[0], lefts[-1] + window[1])))
+    blended = torch.zeros(library.maps.shape[1], *place_in_cells((tops[-1] + window[0], lefts[-1] + window[1])))
     for top in tops:
         down = ramp(height, overlap // CELL, top > 0, top < tops[-1])[:, None]
         for left in lefts:
@@ -143,7 +150,7 @@ def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: 
                              for start, size, length in zip((top, left), window, mask.shape))
             if (seen := mask[rows[:, None], columns]).any():
                 row, column = place_in_cells((top, left))
-                borrowed = library.borrow(to_tensor(seen)[None], mix(seed, top, left))[0]
+                borrowed = library.borrow(to_tensor(seen, method.settings.classes)[None], mix(seed, top, left))[0]
                 blended[:, row:row + height, column:column + width] += down * across * borrowed
     return torch.nn.functional.pad(blended, (0, width, 0, height), mode="replicate")  # tiles may reach further
 

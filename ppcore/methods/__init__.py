@@ -5,6 +5,7 @@ One file per method, and:
 
     table       one row per method, read by all other rooms
     losses      the equations
+    classes     one channel for two classes, else one a class
     texture     what an outline leaves open, and who lends it
     sampling    how a trained generator makes an image
     segmenter   image to mask, for notebook 11

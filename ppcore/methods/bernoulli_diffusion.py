@@ -4,6 +4,9 @@ Beyond the paper. At time t, from 1 down to 0, a pixel of the fine mask keeps it
 is flipped otherwise: at 0 nothing is left (Bernoulli, or XOR, noise; Sohl-Dickstein et al. 2015, arXiv 1503.03585;
 Austin et al. 2021, arXiv 2107.03006). A network learns p(y = 1) from the noisy mask by plain cross-entropy. A draw
 starts from coin tosses and goes back in a few steps, each from the exact posterior of the guess.
+
+Of K classes a pixel keeps its value with probability t and else becomes any class alike (uniform multinomial noise,
+Hoogeboom et al. 2021, arXiv 2102.05379); for K = 2 that is the above, as t + (1 - t) / 2 = (1 + t) / 2.
 """
 
 from collections.abc import Sequence
@@ -11,10 +14,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ppcore.methods.classes import channels, cross_entropy, soft
 from ppcore.methods.sampling import Seed, generate
-from ppcore.methods.texture import CHANNELS, TexturedCrops, TextureLibrary, textures_of
+from ppcore.methods.texture import TexturedCrops, TextureLibrary, map_channels, textures_of
 from ppcore.networks.bernoulli_unet import BernoulliUNet
 from ppcore.networks.layers import init_weights
 from ppcore.networks.noise import Noise
@@ -28,7 +31,7 @@ class BernoulliDiffusionSettings:
     height, width: of a patch, px. lenders: training patches that the model keeps texture maps of. widths: channels of
     the network. steps: of a draw. last: time of the last step; power: larger, and more steps are near time 0.
     clearest: latest time seen in training. jitter: sd of one shift of each channel of a texture map in training.
-    texture: False leaves the map out.
+    texture: False leaves the map out. classes: of the masks.
     """
 
     height: int = 512
@@ -42,6 +45,7 @@ class BernoulliDiffusionSettings:
     jitter: float = 0.1
     learning_rate: float = 2e-3
     texture: bool = True
+    classes: int = 2
 
 
 class BernoulliDiffusion:
@@ -53,11 +57,14 @@ class BernoulliDiffusion:
 
     Settings = BernoulliDiffusionSettings
     generators = ("generator",)
+    makes = "mask"
 
     def __init__(self, settings: BernoulliDiffusionSettings, seed: int = 0) -> None:
         self.settings = settings
-        network = BernoulliUNet(settings.widths, CHANNELS, settings.steps)
-        network.textures = TextureLibrary(settings.lenders, settings.height, settings.width)  # stored with its weights
+        count = settings.classes
+        network = BernoulliUNet(settings.widths, map_channels(count), settings.steps, channels(count))
+        # stored with its weights
+        network.textures = TextureLibrary(settings.lenders, settings.height, settings.width, count)
         self.networks: dict[str, nn.Module] = {"generator": network}
         self.initialise(seed)
 
@@ -73,21 +80,22 @@ class BernoulliDiffusion:
         self.networks["generator"].textures.fill(data, seed)
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Update the network on crops `coarse`, `fine` (B, 1, S, S) in [-1, 1] with their `texture`; return the loss.
+        """Update the network on crops `coarse`, `fine` (B, C, S, S) in [-1, 1] with their `texture`; return the loss.
 
-        `entropy`: cross-entropy of the guess, in nats a pixel, at times spread evenly over the batch.
+        C: `classes.channels`. `entropy`: cross-entropy of the guess, in nats a pixel, at times spread evenly over the
+        batch.
         """
         x, y, texture, given = batch["coarse"], batch["fine"], batch["texture"], self.settings
         count = len(x)
         time = (torch.arange(count, device=x.device) + torch.rand((), device=x.device)) / count * given.clearest
         texture = texture + given.texture * given.jitter * torch.randn_like(texture[..., :1, :1])
-        noisy = flip(y, torch.rand_like(y), time[:, None, None, None])
-        loss = F.binary_cross_entropy_with_logits(self.networks["generator"](noisy, x, time, texture), (y + 1) / 2)
+        noisy = flip(y, torch.rand_like(y[:, :1]), time[:, None, None, None])
+        loss = cross_entropy(self.networks["generator"](noisy, x, time, texture), y)
         update(self.optimizers["generator"], loss)
         return {"entropy": loss}
 
     def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """Fine masks (B, 1, H, W) in [-1, 1] from coarse ones, in `steps` passes. See `NoiseGAN.generate`."""
+        """Fine masks (B, C, H, W) in [-1, 1] from coarse ones, in `steps` passes. See `NoiseGAN.generate`."""
         network, textures = self.networks["generator"], textures_of(self, coarse, seeds)
         seeds = [seed if isinstance(seed, int) else seed[:-1] for seed in seeds]
         return generate(BackInTime(network, self.settings), coarse, seeds, textures)
@@ -107,9 +115,9 @@ class BackInTime(nn.Module):
         return self.network.noise(height, width)
 
     def forward(self, x: Tensor, texture: Tensor, z: Sequence[Tensor]) -> Tensor:
-        """x: (B, 1, H, W). texture: (B, C, h, w). Returns the last guess, 2 p(y = 1) - 1, (B, 1, H, W) in [-1, 1].
+        """x: (B, C, H, W). texture: (B, D, h, w). Returns the last guess, 2 p(y = 1) - 1, (B, C, H, W) in [-1, 1].
 
-        Above 0 is tissue: a draw from the last guess would leave specks.
+        Above 0 is tissue, or of K classes the largest: a draw from the last guess would leave specks.
         """
         chance = iter(torch.special.ndtr(part.float()) for part in z)  # uniform in [0, 1]
         noisy = flip(torch.ones_like(x), next(chance), 0.0)
@@ -117,22 +125,54 @@ class BackInTime(nn.Module):
             now = torch.full((len(x),), time, dtype=x.dtype, device=x.device)
             logits = self.network(noisy.to(x.dtype), x, now, texture).float()
             if later is None:
-                return torch.tanh(logits / 2)
-            guess = torch.where(next(chance) < logits.sigmoid(), 1.0, -1.0)
-            noisy = torch.where(next(chance) < posterior(guess, noisy.float(), time, later), 1.0, -1.0)
+                return soft(logits)
+            guess = pick(odds_of(logits), next(chance))
+            noisy = pick(posterior(guess, noisy.float(), time, later), next(chance))
 
 
 def flip(y: Tensor, chance: Tensor, time: float | Tensor) -> Tensor:
-    """Masks y in {-1, 1} at a time: each pixel keeps its value if `chance`, uniform, is below (1 + time) / 2."""
-    return torch.where(chance < (1 + time) / 2, y, -y)
+    """Maps y in {-1, 1} at a time, drawn by `chance`, (B, 1, H, W), uniform in [0, 1].
+
+    Of two classes, each pixel keeps its value if its chance is below (1 + time) / 2; the only other one is -y.
+    """
+    return torch.where(chance < (1 + time) / 2, y, -y) if y.shape[1] == 1 else pick(odds_at(y, time), chance)
+
+
+def odds_at(y: Tensor, time: float | Tensor) -> Tensor:
+    """Probabilities (B, K, H, W) of the classes at a time, for maps y in {-1, 1}: time y + (1 - time) / K."""
+    if y.shape[1] == 1:
+        y = torch.cat([-y, y], 1)
+    count = y.shape[1]
+    return (1 + time * (count / 2 * (y + 1) - 1)) / count
+
+
+def odds_of(logits: Tensor) -> Tensor:
+    """Probabilities (B, K, H, W) of the classes, of logits (B, C, H, W)."""
+    if logits.shape[1] > 1:
+        return logits.softmax(1)
+    tissue = logits.sigmoid()
+    return torch.cat([1 - tissue, tissue], 1)
 
 
 def posterior(y: Tensor, noisy: Tensor, time: float, later: float) -> Tensor:
-    """p(y_later = 1 | y, y_time = noisy) for masks y and noisy in {-1, 1}, by Bayes' rule; times with time < later.
+    """p(y_later | y, y_time = noisy), (B, K, H, W), for maps y and noisy in {-1, 1}, by Bayes' rule; time < later.
 
-    A pixel of y_later has kept y's value with probability (1 + later) / 2, and noisy has kept that of y_later with
-    probability (1 + time / later) / 2.
+    A pixel of y_later has kept y's value until `later`, and noisy has kept that of y_later for the time / later that
+    is left: p(noisy | y_later) is as large as p(y_later | noisy), since the noise treats all classes alike.
     """
-    kept = time / later
-    tissue, air = (1 + later * y) * (1 + kept * noisy), (1 - later * y) * (1 - kept * noisy)
-    return tissue / (tissue + air)
+    both = odds_at(y, later) * odds_at(noisy, time / later)
+    return both / both.sum(1, keepdim=True)
+
+
+def pick(odds: Tensor, chance: Tensor) -> Tensor:
+    """Maps (B, C, H, W) in {-1, 1} drawn from the odds (B, K, H, W) of classes by `chance`, (B, 1, H, W), in [0, 1].
+
+    A pixel is of the last class if its chance is below that class's odds, of the one before if it is below the odds of
+    both, and so on.
+    """
+    count = odds.shape[1]
+    bounds = odds.flip(1).cumsum(1)[:, :-1]
+    labels = count - 1 - (chance >= bounds).sum(1, keepdim=True)
+    if count == 2:
+        return torch.where(labels == 1, 1.0, -1.0)
+    return torch.full_like(odds, -1.0).scatter(1, labels, 1.0)

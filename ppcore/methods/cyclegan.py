@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ppcore.methods.classes import channels
 from ppcore.methods.image_pool import ImagePool
 from ppcore.methods.losses import gan_loss, l1, lsgan_loss, paper28_loss, straight_through
 from ppcore.methods.sampling import Seed, generate
@@ -26,7 +27,7 @@ class CycleGANSettings:
 
     ngf, ndf: first width of generators and discriminators. blocks: residual blocks. lambda_cycle: weight of equation
     (7). identity: weight of the identity loss, as a share of lambda_cycle. recipe: reading R17. straight_through:
-    show the discriminators binarised masks (R22).
+    show the discriminators binarised masks (R22). classes: of the maps.
     """
 
     ngf: int = 64
@@ -38,6 +39,7 @@ class CycleGANSettings:
     pool_size: int = 50
     learning_rate: float = 2e-4
     straight_through: bool = False
+    classes: int = 2
 
 
 class CycleGAN:
@@ -48,14 +50,16 @@ class CycleGAN:
 
     Settings = CycleGANSettings
     generators = ("G", "F")
+    makes = "mask"
 
     def __init__(self, settings: CycleGANSettings, seed: int = 0) -> None:
         self.settings = settings
+        C = channels(settings.classes)
         self.networks: dict[str, nn.Module] = {
-            "G": ResNet(1, 1, settings.ngf, 2, settings.blocks),
-            "F": ResNet(1, 1, settings.ngf, 2, settings.blocks),
-            "D_X": PatchGAN(1, settings.ndf, affine=False),
-            "D_Y": PatchGAN(1, settings.ndf, affine=False),
+            "G": ResNet(C, C, settings.ngf, 2, settings.blocks),
+            "F": ResNet(C, C, settings.ngf, 2, settings.blocks),
+            "D_X": PatchGAN(C, settings.ndf, affine=False),
+            "D_Y": PatchGAN(C, settings.ndf, affine=False),
             "pool_X": ImagePool(settings.pool_size),
             "pool_Y": ImagePool(settings.pool_size),
         }
@@ -71,10 +75,10 @@ class CycleGAN:
             "discriminators": adam([self.networks["D_X"], self.networks["D_Y"]], self.settings.learning_rate)}
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Update G and F, then D_X and D_Y, on `coarse` and `fine`, each (B, 1, H, W) in [-1, 1], unpaired.
+        """Update G and F, then D_X and D_Y, on `coarse` and `fine`, each (B, C, H, W) in [-1, 1], unpaired.
 
-        Returns `D` (half of D_X's and D_Y's losses), `G_gan` (equation (6) for both, in LSGAN's form, or section
-        2.8's four terms), `G_cycle` (equation (7)) and `G_identity`, the last two before weighting.
+        C: `classes.channels`. Returns `D` (half of D_X's and D_Y's losses), `G_gan` (equation (6) for both, in LSGAN's
+        form, or section 2.8's four terms), `G_cycle` (equation (7)) and `G_identity`, the last two before weighting.
         """
         x, y = batch["coarse"], batch["fine"]
         G, F, D_X, D_Y = (self.networks[name] for name in ("G", "F", "D_X", "D_Y"))
@@ -108,7 +112,7 @@ class CycleGAN:
         return {"D": loss_D, "G_gan": loss_gan, "G_cycle": loss_cycle, "G_identity": loss_identity}
 
     def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """Fine masks (B, 1, H, W) in [-1, 1] from coarse ones. There is no noise: the seeds have no effect."""
+        """Fine masks (B, C, H, W) in [-1, 1] from coarse ones. There is no noise: the seeds have no effect."""
         return generate(self.networks["G"], coarse, seeds)
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ppcore.methods.classes import channels
 from ppcore.methods.losses import gan_loss
 from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.dcgan import Discriminator, Generator, draw_for_masks
@@ -28,7 +29,7 @@ INSTANCE_NOISE = 0.5  # standard deviation, for masks in [-1, 1]
 class DCGANSettings:
     """Settings of a DCGAN. height, width: of the masks, px. latent: length of z. ngf, ndf: first widths.
 
-    recipe: "masks" or "radford", see above.
+    recipe: "masks" or "radford", see above. classes: of the masks.
     """
 
     height: int = 512
@@ -38,6 +39,7 @@ class DCGANSettings:
     ndf: int = 64
     recipe: Literal["masks", "radford"] = "masks"
     learning_rate: float = 2e-4
+    classes: int = 2
 
 
 class DCGAN:
@@ -48,13 +50,15 @@ class DCGAN:
 
     Settings = DCGANSettings
     generators = ("generator",)
+    makes = "mask"
 
     def __init__(self, settings: DCGANSettings, seed: int = 0) -> None:
         self.settings = settings
+        C = channels(settings.classes)
         self.networks: dict[str, nn.Module] = {
-            "generator": Generator(settings.height, settings.width, settings.latent, settings.ngf),
+            "generator": Generator(settings.height, settings.width, settings.latent, settings.ngf, C),
             "discriminator": Discriminator(settings.height, settings.width, settings.ndf,
-                                           batch_norm=settings.recipe == "radford"),
+                                           batch_norm=settings.recipe == "radford", channels=C),
         }
         self.initialise(seed)
 
@@ -67,9 +71,10 @@ class DCGAN:
                            for name, network in self.networks.items()}
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Update D, then G, on real masks `fine` (B, 1, H, W) in [-1, 1]; return the losses `D` and `G_gan`.
+        """Update D, then G, on real masks `fine` (B, C, H, W) in [-1, 1]; return the losses `D` and `G_gan`.
 
-        Real and synthetic masks pass through D separately; in recipe "radford", each with its own batch statistics.
+        C: `classes.channels`. Real and synthetic masks pass through D separately; in recipe "radford", each with its
+        own batch statistics.
         """
         y = batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
@@ -86,7 +91,7 @@ class DCGAN:
         return {"D": loss_D, "G_gan": loss_gan}
 
     def generate(self, condition: None, seeds: Sequence[Seed]) -> Tensor:
-        """One fine mask per seed, (B, 1, H, W) in [-1, 1]; tissue is above 0 (reading R14)."""
+        """One fine mask per seed, (B, C, H, W) in [-1, 1]; tissue is above 0 (reading R14)."""
         return generate(self.networks["generator"], None, seeds)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ppcore.methods.classes import channels
 from ppcore.methods.losses import gan_loss
 from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.depas import DepasGenerator
@@ -19,7 +20,7 @@ class DepasSettings:
     """Settings of a DEPAS. height, width: of the masks, px. latent: length of z. ngf, ndf: first widths.
 
     scales: of the discriminator. sharpest: factor on the slope of the discrete adaptive block after annealing.
-    anneal_steps: steps until then.
+    anneal_steps: steps until then. classes: of the masks.
     """
 
     height: int = 512
@@ -31,6 +32,7 @@ class DepasSettings:
     sharpest: float = 10.0
     anneal_steps: int = 1000
     learning_rate: float = 2e-4
+    classes: int = 2
 
 
 class Depas:
@@ -41,12 +43,14 @@ class Depas:
 
     Settings = DepasSettings
     generators = ("generator",)
+    makes = "mask"
 
     def __init__(self, settings: DepasSettings, seed: int = 0) -> None:
         self.settings = settings
+        C = channels(settings.classes)
         self.networks: dict[str, nn.Module] = {
-            "generator": DepasGenerator(settings.height, settings.width, settings.latent, settings.ngf),
-            "discriminator": MultiScale(1, settings.ndf, settings.scales),
+            "generator": DepasGenerator(settings.height, settings.width, settings.latent, settings.ngf, C),
+            "discriminator": MultiScale(C, settings.ndf, settings.scales),
         }
         self.initialise(seed)
 
@@ -57,9 +61,10 @@ class Depas:
                            for name, network in self.networks.items()}
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Update D, then G, on real masks `fine` (B, 1, H, W) in [-1, 1]; return the losses `D` and `G_gan`.
+        """Update D, then G, on real masks `fine` (B, C, H, W) in [-1, 1]; return the losses `D` and `G_gan`.
 
-        Both are means over the scales. Each step makes the discrete adaptive block a little sharper.
+        C: `classes.channels`. Both are means over the scales. Each step makes the discrete adaptive block a little
+        sharper.
         """
         y = batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
@@ -76,7 +81,7 @@ class Depas:
         return {"D": loss_D, "G_gan": loss_gan}
 
     def generate(self, condition: None, seeds: Sequence[Seed]) -> Tensor:
-        """One fine mask per seed, (B, 1, H, W), exactly -1 (air) or 1 (tissue)."""
+        """One fine mask per seed, (B, C, H, W), exactly -1 (air) or 1 (tissue); of K > 2 classes one channel is 1."""
         return generate(self.networks["generator"], None, seeds)
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ppcore.methods.classes import hard
+
 
 def gan_loss(logits: Tensor, real: bool) -> Tensor:
     """Binary cross-entropy of a discriminator's logits against "all real" or "all synthetic"; equation (2).
@@ -62,7 +64,7 @@ def paper28_loss(synthetic: Sequence[Tensor], real: Sequence[Tensor], matched: S
 def straight_through(soft: Tensor) -> Tensor:
     """Binarise in the forward pass, pass the gradient unchanged (Bengio et al. 2013, arXiv 1308.3432; reading R22).
 
-    soft: (B, 1, H, W) in [-1, 1]. Returns exactly -1 or +1: +1 (tissue) above the threshold 0 of reading R14.
+    soft: masks (B, 1, H, W) in [-1, 1]. Returns exactly -1 or +1: +1 (tissue) above the threshold 0 of reading R14. Of
+    K > 2 classes, (B, K, H, W), the largest channel is +1.
     """
-    hard = torch.where(soft > 0, 1.0, -1.0).to(soft.dtype)
-    return hard + (soft - soft.detach())  # the bracket is exactly 0, its gradient 1
+    return hard(soft).to(soft.dtype) + (soft - soft.detach())  # the bracket is exactly 0, its gradient 1

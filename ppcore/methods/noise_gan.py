@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ppcore.methods.classes import channels, hard, soft
 from ppcore.methods.sampling import Seed, generate
-from ppcore.methods.texture import CHANNELS, TexturedCrops, TextureLibrary, textures_of
+from ppcore.methods.texture import TexturedCrops, TextureLibrary, map_channels, textures_of
 from ppcore.networks.layers import init_weights
 from ppcore.networks.noise import draw_noise
 from ppcore.networks.noise_unet import LocalDiscriminator, NoiseUNet
@@ -30,7 +31,8 @@ class NoiseGANSettings:
     the generator. ndf: first width of the discriminator. lambda_coarse: weight of the distance of C(G(x)) from x.
     open_size, close_size: kernels of C, px. gamma: weight of the gradient penalty; sigma: length of its finite
     difference; every: a step in so many has it. learning_rate: the generator's; the discriminator's is twice that.
-    noise, texture, moments: False leaves an ingredient out.
+    noise, texture, moments: False leaves an ingredient out. classes: of the maps; dense: kernels of C for each beyond
+    the first two (`ppcore.masks.make.coarse_mask`). Raises `ValueError` if these do not fit together.
     """
 
     height: int = 512
@@ -48,6 +50,13 @@ class NoiseGANSettings:
     noise: bool = True
     texture: bool = True
     moments: bool = True
+    classes: int = 2
+    dense: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.classes != 2 + len(self.dense):
+            raise ValueError(f"classes={self.classes}, dense={self.dense}: wanted a pair of kernels for each of the "
+                             f"{self.classes - 2} classes beyond air and tissue")
 
 
 class NoiseGAN:
@@ -59,15 +68,18 @@ class NoiseGAN:
 
     Settings = NoiseGANSettings
     generators = ("generator",)
+    makes = "mask"
 
     def __init__(self, settings: NoiseGANSettings, seed: int = 0) -> None:
         self.settings = settings
+        C, texture = channels(settings.classes), map_channels(settings.classes)
         self.networks: dict[str, nn.Module] = {
-            "generator": NoiseUNet(settings.widths, CHANNELS, settings.noise),
-            "discriminator": LocalDiscriminator(settings.ndf, CHANNELS, settings.moments),
+            "generator": NoiseUNet(settings.widths, texture, settings.noise, C),
+            "discriminator": LocalDiscriminator(settings.ndf, texture, settings.moments, C),
         }
         # stored with the generator's weights
-        self.networks["generator"].textures = TextureLibrary(settings.lenders, settings.height, settings.width)
+        self.networks["generator"].textures = TextureLibrary(settings.lenders, settings.height, settings.width,
+                                                             settings.classes)
         self.initialise(seed)
 
     def initialise(self, seed: int) -> None:
@@ -83,9 +95,10 @@ class NoiseGAN:
         self.networks["generator"].textures.fill(data, seed)
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Update D, then G, on crops `coarse`, `fine` (B, 1, S, S) in [-1, 1] with their `texture`; return the losses.
+        """Update D, then G, on crops `coarse`, `fine` (B, C, S, S) in [-1, 1] with their `texture`; return the losses.
 
-        `D`: without its penalty. `G_gan`: adversarial loss of G. `G_coarse`: mean distance of C(G(x)) from x.
+        C: `classes.channels`. `D`: without its penalty. `G_gan`: adversarial loss of G. `G_coarse`: distance of C(G(x))
+        from x, the share of pixels in which they differ.
         """
         x, y, texture = batch["coarse"], batch["fine"], batch["texture"]
         G, D, given = self.networks["generator"], self.networks["discriminator"], self.settings
@@ -106,25 +119,27 @@ class NoiseGAN:
         with torch.no_grad():
             real = D(x, y, texture)
         loss_gan = sum(pairing(m, r) for r, m in zip(real, D(x, made, texture)))
-        loss_coarse = (coarse(made, given.open_size, given.close_size) - x).abs().mean() / 2
+        again = coarse(made, given.open_size, given.close_size, given.dense)
+        # a wrong pixel is off by 2 in the one channel of two classes, and in two channels of K
+        loss_coarse = given.classes / 4 * (again - x).abs().mean()
         update(self.optimizers["generator"], loss_gan + given.lambda_coarse * loss_coarse)
         return {"D": loss_D, "G_gan": loss_gan, "G_coarse": loss_coarse}
 
     def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """Fine masks (B, 1, H, W) in [-1, 1] from coarse ones; tissue is above 0 (R14). See `sampling.generate`.
+        """Fine masks (B, C, H, W) in [-1, 1] from coarse ones; tissue is above 0 (R14). See `sampling.generate`.
 
         A seed gives the noise and the patch that lends its texture map. The last part of noise that is given instead
         of a seed is the texture map itself.
         """
         textures = textures_of(self, coarse, seeds)
         seeds = [seed if isinstance(seed, int) else seed[:-1] for seed in seeds]
-        return torch.tanh(generate(self.networks["generator"], coarse, seeds, textures) / 2)
+        return soft(generate(self.networks["generator"], coarse, seeds, textures))
 
 
 def as_mask(logits: Tensor) -> Tensor:
-    """Logits to masks in {-1, 1}, with the gradient of tanh(logits / 2) (straight through; Bengio et al. 2013)."""
-    soft = torch.tanh(logits / 2)
-    return torch.where(logits > 0, 1.0, -1.0) + (soft - soft.detach())
+    """Logits (B, C, H, W) to masks in {-1, 1}, with the gradient of `soft` (straight through; Bengio et al. 2013)."""
+    likely = soft(logits)
+    return hard(logits) + (likely - likely.detach())
 
 
 def pairing(better: Tensor, worse: Tensor) -> Tensor:
@@ -132,12 +147,30 @@ def pairing(better: Tensor, worse: Tensor) -> Tensor:
     return F.softplus(worse - better).mean()
 
 
-def coarse(mask: Tensor, open_size: int, close_size: int) -> Tensor:
-    """C of masks (B, 1, H, W) in [-1, 1], with gradients; on {-1, 1} it equals `ppcore.masks.make.coarse_mask`."""
-    centre, mirrored = open_size // 2, open_size - 1 - open_size // 2
-    mask = dilate(-dilate(-mask, open_size, centre), open_size, mirrored)
-    centre, mirrored = close_size // 2, close_size - 1 - close_size // 2
-    return -dilate(-dilate(mask, close_size, centre), close_size, mirrored)
+def coarse(mask: Tensor, open_size: int, close_size: int, dense: Sequence[tuple[int, int]] = ()) -> Tensor:
+    """C of masks (B, 1, H, W) in [-1, 1], with gradients; on {-1, 1} it equals `ppcore.masks.make.coarse_mask`.
+
+    Of label maps (B, K, H, W) air and tissue are C of all that is not air. Each further class is painted over them, in
+    order: it is where its own dense form and the tissue are, and the classes below it are where it is not.
+    """
+    if mask.shape[1] == 1:
+        return close(open_(mask, open_size), close_size)
+    tissue = close(open_(-mask[:, :1], open_size), close_size)
+    painted = [tissue]
+    for value, (close_size, open_size) in enumerate(dense, start=2):
+        found = torch.minimum(open_(close(mask[:, value:value + 1], close_size), open_size), tissue)
+        painted = [*(torch.minimum(part, -found) for part in painted), found]
+    return torch.cat([-tissue, *painted], 1)
+
+
+def open_(mask: Tensor, size: int) -> Tensor:
+    """An opening of masks in [-1, 1] with a square of `size` px; the border is neutral, and nothing is shifted."""
+    return dilate(-dilate(-mask, size, size // 2), size, size - 1 - size // 2)
+
+
+def close(mask: Tensor, size: int) -> Tensor:
+    """A closing, likewise."""
+    return -dilate(-dilate(mask, size, size // 2), size, size - 1 - size // 2)
 
 
 def dilate(mask: Tensor, size: int, before: int) -> Tensor:

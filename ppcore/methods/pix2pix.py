@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ppcore.methods.classes import channels
 from ppcore.methods.losses import gan_loss, l1, paper28_loss, straight_through
 from ppcore.methods.sampling import Seed, generate
 from ppcore.networks.layers import init_weights
@@ -24,7 +25,7 @@ class Pix2PixSettings:
     """Settings of a pix2pix. The defaults are the paper's (section 2.8), and Isola's for lambda (section 4.2).
 
     ngf, ndf: first width of generator and discriminator. levels: stride-2 levels of the U-Net.
-    recipe: reading R17. straight_through: show the discriminator binarised masks (R22).
+    recipe: reading R17. straight_through: show the discriminator binarised masks (R22). classes: of the maps.
     """
 
     ngf: int = 64
@@ -34,6 +35,7 @@ class Pix2PixSettings:
     lambda_l1: float = 100.0
     learning_rate: float = 2e-4
     straight_through: bool = False
+    classes: int = 2
 
 
 class Pix2Pix:
@@ -44,12 +46,14 @@ class Pix2Pix:
 
     Settings = Pix2PixSettings
     generators = ("generator",)
+    makes = "mask"
 
     def __init__(self, settings: Pix2PixSettings, seed: int = 0) -> None:
         self.settings = settings
+        C = channels(settings.classes)
         self.networks: dict[str, nn.Module] = {
-            "generator": UNet(1, 1, settings.ngf, settings.levels),
-            "discriminator": PatchGAN(2, settings.ndf),
+            "generator": UNet(C, C, settings.ngf, settings.levels),
+            "discriminator": PatchGAN(2 * C, settings.ndf),
         }
         self.initialise(seed)
 
@@ -60,11 +64,11 @@ class Pix2Pix:
                            for name, network in self.networks.items()}
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Update D, then G, on pairs `coarse` and `fine`, each (B, 1, H, W) in [-1, 1]; return the losses.
+        """Update D, then G, on pairs `coarse` and `fine`, each (B, C, H, W) in [-1, 1]; return the losses.
 
         `D`: half of D's loss, as in Isola 2017 (section 3.3), so that D learns more slowly than G.
         `G_gan`: the non-saturating form of equation (2), or section 2.8's four terms. `G_l1`: equation (3), before
-        its weight lambda; in the recipe `paper28` it is only logged.
+        its weight lambda; in the recipe `paper28` it is only logged. C: `classes.channels`.
         """
         x, y = batch["coarse"], batch["fine"]
         G, D = self.networks["generator"], self.networks["discriminator"]
@@ -89,11 +93,11 @@ class Pix2Pix:
         return {"D": loss_D, "G_gan": loss_gan, "G_l1": loss_l1}
 
     def distance(self, generated: Tensor, y: Tensor) -> Tensor:
-        """Equation (3): the distance of generated masks from real ones, both (B, 1, H, W) in [-1, 1]; a scalar."""
+        """Equation (3): the distance of generated masks from real ones, both (B, C, H, W) in [-1, 1]; a scalar."""
         return l1(generated, y)
 
     def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """Fine masks (B, 1, H, W) in [-1, 1] from coarse ones; tissue is above 0 (R14). See `sampling.generate`."""
+        """Fine masks (B, C, H, W) in [-1, 1] from coarse ones; tissue is above 0 (R14). See `sampling.generate`."""
         return generate(self.networks["generator"], coarse, seeds)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ppcore.methods.classes import channels
 from ppcore.methods.losses import feature_matching, lsgan_loss
 from ppcore.methods.pix2pix import pair
 from ppcore.methods.sampling import Seed, generate
@@ -25,6 +26,7 @@ class Pix2PixHDSettings:
     ngf, ndf: first width of generator and discriminators. downs, blocks: of the global generator. scales: of the
     discriminator. lambda_features: weight of each matching. enhancer: put a local enhancer around the global
     generator, for larger images. vgg_weights: a file of torchvision's VGG19 weights; empty: no VGG matching.
+    classes: of the masks.
     """
 
     ngf: int = 64
@@ -36,6 +38,7 @@ class Pix2PixHDSettings:
     enhancer: bool = False
     vgg_weights: str = ""
     learning_rate: float = 2e-4
+    classes: int = 2
 
 
 class Pix2PixHD:
@@ -46,17 +49,19 @@ class Pix2PixHD:
 
     Settings = Pix2PixHDSettings
     generators = ("generator",)
+    makes = "image"
 
     def __init__(self, settings: Pix2PixHDSettings, seed: int = 0) -> None:
         """Raise `FileNotFoundError` or `ValueError` if the VGG weights cannot be read."""
         self.settings = settings
+        C = channels(settings.classes)
         if settings.enhancer:
-            generator = LocalEnhancer(1, 3, settings.ngf // 2, settings.downs, global_blocks=settings.blocks)
+            generator = LocalEnhancer(C, 3, settings.ngf // 2, settings.downs, global_blocks=settings.blocks)
         else:
-            generator = ResNet(1, 3, settings.ngf, settings.downs, settings.blocks)
+            generator = ResNet(C, 3, settings.ngf, settings.downs, settings.blocks)
         self.networks: dict[str, nn.Module] = {
             "generator": generator,
-            "discriminator": MultiScale(1 + 3, settings.ndf, settings.scales),
+            "discriminator": MultiScale(C + 3, settings.ndf, settings.scales),
         }
         self.vgg = VGG19(settings.vgg_weights) if settings.vgg_weights else None  # not trained, so no network here
         self.initialise(seed)
@@ -68,10 +73,10 @@ class Pix2PixHD:
                            for name, network in self.networks.items()}
 
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Update G, then D, on pairs `mask` (B, 1, H, W) and `image` (B, 3, H, W) in [-1, 1]; return the losses.
+        """Update G, then D, on pairs `mask` (B, C, H, W) and `image` (B, 3, H, W) in [-1, 1]; return the losses.
 
-        `D`: half of D's loss; `D` and `G_gan` are summed over the scales. `G_features`: equation (4) of Wang 2018,
-        averaged over the scales. `G_vgg`: the same with VGG19's features, if its weights are given.
+        C: `classes.channels`. `D`: half of D's loss; `D` and `G_gan` are summed over the scales. `G_features`: equation
+        (4) of Wang 2018, averaged over the scales. `G_vgg`: the same with VGG19's features, if its weights are given.
         """
         m, image = batch["mask"], batch["image"]
         G, D = self.networks["generator"], self.networks["discriminator"]
@@ -99,5 +104,5 @@ class Pix2PixHD:
         return losses
 
     def generate(self, masks: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """RGB images (B, 3, H, W) in [-1, 1] from masks (B, 1, H, W). There is no noise: the seeds have no effect."""
+        """RGB images (B, 3, H, W) in [-1, 1] from masks (B, C, H, W). There is no noise: the seeds have no effect."""
         return generate(self.networks["generator"], masks, seeds)

@@ -30,24 +30,26 @@ BACK = (0, 1, 2, 3, 4, 6, 5, 7)  # the turn that undoes each turn of `turned`
 class Quilt:
     """Training pairs to cut windows from.
 
-    fine, coarse: N masks (H, W) in {0, 1}. subjects: (N,) labels.
+    fine, coarse: N masks (H, W) in {0, 1}, or label maps of so many `classes`. subjects: (N,) labels.
     """
 
     fine: Sequence[np.ndarray]
     coarse: Sequence[np.ndarray]
     subjects: np.ndarray
+    classes: int = 2
     windows: list[np.ndarray] = field(init=False, repr=False)
     thumbnails: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "windows", [cells_of(np.pad(x, BORDER, mode="edge")) for x in self.coarse])
+        wide = [np.pad(x, BORDER, mode="edge") for x in self.coarse]
+        object.__setattr__(self, "windows", [cells_of(x, self.classes) for x in wide])
         object.__setattr__(self, "thumbnails", np.stack([self._thumbnail(x) for x in self.coarse]))
 
     def draw(self, outline: np.ndarray, seed: int) -> np.ndarray:
-        """A fine mask (H, W) uint8 for an outline (H, W) in {0, 1}."""
+        """A fine mask (H, W) uint8 for an outline (H, W) in {0, 1}; of label maps likewise."""
         rng = rng_of(seed)
         lenders = self._lenders(self._thumbnail(outline), rng)
-        library = np.concatenate([self.windows[i].reshape(-1, CELLS**2) for i in lenders])
+        library = np.concatenate([self.windows[i].reshape(-1, self.windows[i].shape[2]) for i in lenders])
         across = self.windows[lenders[0]].shape[1]
         per_patch = self.windows[lenders[0]].shape[0] * across
         step, (height, width) = WINDOW - OVERLAP, outline.shape
@@ -68,7 +70,8 @@ class Quilt:
                 row, column = (STRIDE * CELL * part for part in divmod(place, across))
                 x, y = (turned(masks[lenders[patch]][row:row + WINDOW, column:column + WINDOW], BACK[turn])
                         for masks in (self.coarse, self.fine))
-                y = np.where(x == asked, y, asked)  # where the lender's outline differs, the one asked for
+                # where the lender's outline differs, the one asked for; what becomes tissue is of no further class
+                y = np.where((x > 0) == (asked > 0), y, np.minimum(asked, 1))
                 wrong = np.count_nonzero(x != asked)
                 wrong += np.count_nonzero(y[:OVERLAP] != there[:OVERLAP]) if top else 0
                 wrong += np.count_nonzero(y[:, :OVERLAP] != there[:, :OVERLAP]) if left else 0
@@ -82,9 +85,8 @@ class Quilt:
             made[top:top + WINDOW, left:left + WINDOW] = np.where(keep, there, best)
         return made[:height, :width]
 
-    @staticmethod
-    def _thumbnail(outline: np.ndarray) -> np.ndarray:
-        return thumbnail(to_tensor(outline)[None]).float().flatten().numpy()
+    def _thumbnail(self, outline: np.ndarray) -> np.ndarray:
+        return thumbnail(to_tensor(outline, self.classes)[None]).float().flatten().numpy()
 
     def _lenders(self, thumbnail: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Patches of one subject: one drawn among those most like the outline, and the most similar of its subject."""
@@ -97,21 +99,28 @@ class Quilt:
                     rng: np.random.Generator) -> np.ndarray:
         """For each place the FEW cheapest of 8 x len(library) turned windows, as turn * len(library) + window."""
         side = WINDOW + 2 * BORDER
-        asked = np.stack([wide[top:top + side, left:left + side] for top, left in places]).astype(np.float32)
-        asked = asked.reshape(len(asked), CELLS, CELL, CELLS, CELL).mean((2, 4))
-        turns = np.stack([[turned(cells, turn) for turn in range(8)] for cells in asked]).reshape(-1, CELLS**2)
+        asked = np.stack([layers(wide[top:top + side, left:left + side], self.classes) for top, left in places])
+        asked = asked.reshape(*asked.shape[:2], CELLS, CELL, CELLS, CELL).mean((3, 5))
+        turns = np.stack([[[turned(layer, turn) for layer in cells] for turn in range(8)] for cells in asked])
+        turns = turns.reshape(-1, library.shape[1])
         cost = (turns**2).sum(1)[:, None] + (library**2).sum(1) - 2 * turns @ library.T
         cost = cost.reshape(len(places), -1) / CELLS**2
         cost += CHANCE * rng.random(cost.shape, dtype=np.float32)
         return np.argpartition(cost, FEW, axis=1)[:, :FEW]
 
 
-def cells_of(mask: np.ndarray) -> np.ndarray:
-    """For every second cell of a mask, the means of the CELLS x CELLS cells that begin there: (h, w, CELLS^2) float32."""
+def layers(mask: np.ndarray, classes: int) -> np.ndarray:
+    """Tissue of any class, then each further class, of a map (H, W): (K - 1, H, W) float32 in {0, 1}."""
+    return np.stack([mask > 0, *(mask == value for value in range(2, classes))]).astype(np.float32)
+
+
+def cells_of(mask: np.ndarray, classes: int) -> np.ndarray:
+    """For every second cell of a map, the means of the CELLS x CELLS cells that begin there, of each of its `layers`:
+    (h, w, (K - 1) CELLS^2) float32."""
     height, width = (side // CELL for side in mask.shape)
-    cells = mask[:height * CELL, :width * CELL].astype(np.float32).reshape(height, CELL, width, CELL).mean((1, 3))
-    windows = np.lib.stride_tricks.sliding_window_view(cells, (CELLS, CELLS))[::STRIDE, ::STRIDE]
-    return np.ascontiguousarray(windows.reshape(*windows.shape[:2], -1))
+    cells = layers(mask[:height * CELL, :width * CELL], classes).reshape(-1, height, CELL, width, CELL).mean((2, 4))
+    windows = np.lib.stride_tricks.sliding_window_view(cells, (CELLS, CELLS), (1, 2))[:, ::STRIDE, ::STRIDE]
+    return np.ascontiguousarray(windows.transpose(1, 2, 0, 3, 4).reshape(*windows.shape[1:3], -1))
 
 
 def turned(square: np.ndarray, turn: int) -> np.ndarray:

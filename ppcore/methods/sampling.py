@@ -55,8 +55,11 @@ def noise_of(generator: nn.Module, *size: int) -> list[Noise]:
 def draw(method: Method, folder: Path | None, name: str, seeds: Sequence[int], ending: str = "") -> list[np.ndarray]:
     """What a method makes from the mask <name><ending>.png of a folder (None: from noise alone), one per seed.
 
-    Returns masks (H, W) uint8 in {0, 1} or images (H, W, 3) uint8.
+    Returns label maps (H, W) uint8 in {0, ..., K - 1}, or images (H, W, 3) uint8 of a method that `makes` images. K is
+    its setting `classes`.
     """
-    given = None if folder is None else to_tensor(read_mask(folder / f"{name}{ending}.png"))[None]
-    made = [method.generate(given, [seed])[0] for seed in seeds]
-    return [to_mask(one) if len(one) == 1 else to_image(one) for one in made]
+    given = None
+    if folder is not None:
+        given = to_tensor(read_mask(folder / f"{name}{ending}.png"), method.settings.classes)[None]
+    read = {"mask": to_mask, "image": to_image}[method.makes]
+    return [read(method.generate(given, [seed])[0]) for seed in seeds]

@@ -1,8 +1,9 @@
 """What does an outline leave open, and where does it come from when a mask is made?
 
 Many fine masks fit one outline. A **texture map** says on a grid of 8 px which of them is meant: how many gaps the
-tissue has, how long their edges are, and in which direction they run. In training it is the patch's own. When a mask is
-made, it is borrowed from a training patch with a similar outline, so that draws differ and textures stay plausible.
+tissue has, how long their edges are, and in which direction they run; of label maps also how much there is of each
+further class, and how long its edges are. In training it is the patch's own. When a mask is made, it is borrowed from
+a training patch with a similar outline, so that draws differ and textures stay plausible.
 """
 
 from collections.abc import Sequence
@@ -17,16 +18,21 @@ from tqdm import tqdm
 
 from ppcore.masks.make import coarse_mask, read_mask
 from ppcore.masks.patches import to_tensor
+from ppcore.methods.classes import layers
 from ppcore.methods.sampling import Seed
 from ppcore.study.seeds import rng_of
 from ppcore.training.method import Method
 
 CELL = 8  # px, side of a cell of the map
 SIGMA = 2.0  # cells, width of its local means
-CHANNELS = 4
 LENDERS = 8  # of these training patches with the most similar outlines, one lends its map
 THUMBNAIL = (4, 8)  # outlines are compared at this size
 STEPS_PER_SD = 16  # maps are stored as int8, in steps of 1 / 16 standard deviation
+
+
+def map_channels(classes: int) -> int:
+    """Channels of a texture map for so many classes."""
+    return 4 + 2 * (classes - 2)
 
 
 def texture_map(x: Tensor, y: Tensor) -> Tensor:
@@ -35,24 +41,31 @@ def texture_map(x: Tensor, y: Tensor) -> Tensor:
     Channels: root of the local share of gaps in the outline's tissue; the same of the gaps' rims; cosine and sine of
     twice the direction across which the gaps change, times how clear that direction is. Where no tissue is near, the
     shares are those of the whole patch, so that the map can be laid on another outline.
+
+    Of label maps (B, K, H, W) each further class has two more channels, in order: roots of the local shares of the
+    class in the outline's tissue, and of its rims.
     """
-    tissue = (x > 0).float()
-    gaps = tissue * (y <= 0)
-    rims = torch.maximum((gaps.diff(dim=2, prepend=gaps[:, :, :1]) != 0).float(),
-                         (gaps.diff(dim=3, prepend=gaps[..., :1]) != 0).float())
+    tissue, (present, *further) = layers(x)[0].float(), layers(y)
+    gaps = tissue * ~present
     soft = gaussian(gaps, 1.0)
     across, down = (F.conv2d(F.pad(soft, (1, 1, 1, 1), mode="replicate"), kernel) for kernel in _sobel(y))
     area = local(tissue)
     whole = tissue.sum((2, 3), keepdim=True).clamp(min=400)
     shares = [((local(part) + 0.05 * part.sum((2, 3), keepdim=True) / whole) / (area + 0.05)).sqrt()
-              for part in (gaps, rims)]
+              for kind in (gaps, *(tissue * one for one in further)) for part in (kind, rims(kind))]
     a, b, c = local(across**2), local(down**2), local(across * down)
-    return torch.cat([*shares, (a - b) / (a + b + 0.02), 2 * c / (a + b + 0.02)], 1)
+    return torch.cat([*shares[:2], (a - b) / (a + b + 0.02), 2 * c / (a + b + 0.02), *shares[2:]], 1)
+
+
+def rims(field: Tensor) -> Tensor:
+    """Which pixels of a field (B, 1, H, W) in {0, 1} differ from the one above or to the left, likewise."""
+    return torch.maximum((field.diff(dim=2, prepend=field[:, :, :1]) != 0).float(),
+                         (field.diff(dim=3, prepend=field[..., :1]) != 0).float())
 
 
 def room(x: Tensor) -> Tensor:
-    """Where a coarse mask (B, 1, H, W) leaves room for texture: its local share of tissue, (B, 1, H / 8, W / 8)."""
-    return local((x > 0).float())
+    """Where a coarse mask (B, C, H, W) leaves room for texture: its local share of tissue, (B, 1, H / 8, W / 8)."""
+    return local(layers(x)[0].float())
 
 
 def local(field: Tensor) -> Tensor:
@@ -71,40 +84,50 @@ def gaussian(field: Tensor, sigma: float) -> Tensor:
 
 
 def flipped(texture: Tensor, down: bool, across: bool) -> Tensor:
-    """A map (..., 4, h, w) as of the flipped patch: flipped itself, and its direction mirrored."""
+    """A map (..., C, h, w) as of the flipped patch: flipped itself, and its direction mirrored."""
     turned = texture.flip([axis for axis, flip in ((-2, down), (-1, across)) if flip])
-    return turned * turned.new_tensor([1, 1, 1, -1])[:, None, None] if down != across else turned
+    return turned * _minus(turned, 3) if down != across else turned
+
+
+def _minus(texture: Tensor, channel: int) -> Tensor:
+    """Factors (C, 1, 1) for the channels of a map: -1 for one of them, else 1."""
+    factors = texture.new_ones(texture.shape[-3], 1, 1)
+    factors[channel] = -1
+    return factors
 
 
 class TexturedCrops(Dataset):
-    """Crops of training masks: `coarse` and `fine` (1, S, S) in {-1, 1}, and `texture`, their maps (4, S / 8, S / 8).
+    """Crops of training masks: `coarse` and `fine` (C, S, S) in {-1, 1}, and `texture`, their maps (D, S / 8, S / 8).
 
-    An epoch shows about as many pixels as the patches have. A crop's coarse mask is C of the crop itself. Crops are
-    flipped and transposed at random, and of those that are almost all air, four in five are drawn again.
-    maps: (N, 4, H / 8, W / 8) of all patches, standardised. rooms, thumbnails: `room` and `thumbnail` of each.
+    C: `classes.channels`. D: `map_channels`. An epoch shows about as many pixels as the patches have. A crop's coarse
+    mask is that of the crop itself (`ppcore.masks.make.coarse_mask`). Crops are flipped and transposed at random, and
+    of those that are almost all air, four in five are drawn again.
+    maps: (N, D, H / 8, W / 8) of all patches, standardised. rooms, thumbnails: `room` and `thumbnail` of each.
     """
 
     def __init__(self, patches: Sequence[str], fine: str | Path, size: int, open_size: int, close_size: int,
-                 shifted: bool = False, textured: bool = True) -> None:
+                 shifted: bool = False, textured: bool = True, dense: Sequence[tuple[int, int]] = ()) -> None:
         """size: side of a crop, px, a multiple of 16. textured: False sets all maps to 0, for an ablation.
 
+        open_size, close_size, shifted, dense: of `coarse_mask`; dense has an entry for each further class of the maps.
         Raises `ValueError` for a size that does not fit the patches.
         """
         self.patches, self.fine, self.size, self.textured = list(patches), Path(fine), size, textured
-        self.coarsen = {"open_size": open_size, "close_size": close_size, "shifted": shifted}
+        self.coarsen = {"open_size": open_size, "close_size": close_size, "shifted": shifted, "dense": tuple(dense)}
+        self.classes = 2 + len(dense)
         maps, rooms, thumbnails = [], [], []
         for patch in tqdm(self.patches, desc="texture maps", unit="mask"):
             mask = read_mask(self.fine / f"{patch}.png")
             if size % 16 or size > min(mask.shape):
                 raise ValueError(f"crops of {size} px from {patch} of {mask.shape}: wanted a multiple of 16 that fits")
-            x, y = (to_tensor(part)[None] for part in (coarse_mask(mask, **self.coarsen), mask))
+            x, y = (to_tensor(part, self.classes)[None] for part in (coarse_mask(mask, **self.coarsen), mask))
             maps.append(texture_map(x, y))
             rooms.append(room(x))
             thumbnails.append(thumbnail(x))
         self.rooms, self.thumbnails, maps = torch.cat(rooms), torch.cat(thumbnails), torch.cat(maps)
         self.area = mask.size
         mean, sd = maps.mean((0, 2, 3), keepdim=True), maps.std((0, 2, 3), keepdim=True).clamp(min=1e-3)
-        mean[:, 2:] = 0  # no direction stays no direction
+        mean[:, 2:4] = 0  # no direction stays no direction
         self.maps = (maps - mean) / sd * textured
 
     def __len__(self) -> int:
@@ -119,26 +142,28 @@ class TexturedCrops(Dataset):
             fine = mask[top:top + self.size, left:left + self.size]
             fine = (fine.T if transposed else fine)[::-1 if down else 1, ::-1 if across else 1]
             coarse = coarse_mask(fine, **self.coarsen)  # after the flips: kernels of even side have no middle
-            if coarse.mean() >= 0.02 or torch.rand(()) < 0.2:
+            if (coarse > 0).mean() >= 0.02 or torch.rand(()) < 0.2:
                 break
         row, column = top // CELL, left // CELL
         texture = (self.maps[i] * self.rooms[i])[:, row:row + cells, column:column + cells]
         if transposed:
-            texture = texture.mT * texture.new_tensor([1, 1, -1, 1])[:, None, None]
-        return {"coarse": to_tensor(coarse), "fine": to_tensor(fine), "texture": flipped(texture, down, across)}
+            texture = texture.mT * _minus(texture, 2)
+        return {"coarse": to_tensor(coarse, self.classes), "fine": to_tensor(fine, self.classes),
+                "texture": flipped(texture, down, across)}
 
 
 class TextureLibrary(nn.Module):
     """Texture maps of training patches to borrow. It has no weights; a model is stored with it.
 
-    count: of patches. height, width: of a patch, px. Its buffers are integers, so that they are the same in every
-    precision.
+    count: of patches. height, width: of a patch, px. classes: of its maps. Its buffers are integers, so that they are
+    the same in every precision.
     """
 
-    def __init__(self, count: int, height: int, width: int) -> None:
+    def __init__(self, count: int, height: int, width: int, classes: int = 2) -> None:
         super().__init__()
-        self.register_buffer("maps", torch.zeros(count, CHANNELS, height // CELL, width // CELL, dtype=torch.int8))
-        self.register_buffer("thumbnails", torch.zeros(count, 2, *THUMBNAIL, dtype=torch.uint8))
+        cells = height // CELL, width // CELL
+        self.register_buffer("maps", torch.zeros(count, map_channels(classes), *cells, dtype=torch.int8))
+        self.register_buffer("thumbnails", torch.zeros(count, classes, *THUMBNAIL, dtype=torch.uint8))
 
     def fill(self, data: TexturedCrops, seed: int) -> None:
         """Take the maps of a data set's patches; if it has more than the library, of a sample drawn from `seed`."""
@@ -148,7 +173,7 @@ class TextureLibrary(nn.Module):
         self.thumbnails.copy_(data.thumbnails[taken])
 
     def borrow(self, x: Tensor, seed: int) -> Tensor:
-        """The map (1, 4, h, w) of a patch with an outline like x, (1, 1, H, W) in [-1, 1], in the best of four flips.
+        """The map (1, D, h, w) of a patch with an outline like x, (1, C, H, W) in [-1, 1], in the best of four flips.
 
         It has the size of the library's patches, and is not yet limited to where x has tissue (`fitted`).
         """
@@ -163,15 +188,18 @@ class TextureLibrary(nn.Module):
 
 
 def thumbnail(x: Tensor) -> Tensor:
-    """Where the tissue of coarse masks (B, 1, H, W) lies, and where it is wide: (B, 2, 4, 8) uint8."""
-    tissue = (x > 0).float()
+    """Where the tissue of coarse masks (B, 1, H, W) lies, and where it is wide: (B, 2, 4, 8) uint8.
+
+    Of coarse label maps (B, K, H, W) also where each further class lies: (B, K, 4, 8).
+    """
+    tissue, *further = (layer.float() for layer in layers(x))
     wide = -F.max_pool2d(F.max_pool2d(-tissue, (1, 15), stride=1, padding=(0, 7)), (15, 1), stride=1, padding=(7, 0))
-    small = [F.adaptive_avg_pool2d(part, THUMBNAIL) for part in (tissue, wide)]
+    small = [F.adaptive_avg_pool2d(part, THUMBNAIL) for part in (tissue, wide, *further)]
     return (torch.cat(small, 1) * 255).round().to(torch.uint8)
 
 
 def fitted(texture: Tensor, x: Tensor) -> Tensor:
-    """A borrowed map, resized to the outline x (B, 1, H, W) and limited to where it has tissue."""
+    """A borrowed map, resized to the outline x (B, C, H, W) and limited to where it has tissue."""
     limits = room(x)
     if texture.shape[-2:] != limits.shape[-2:]:
         texture = F.interpolate(texture, limits.shape[-2:], mode="bilinear")
@@ -179,7 +207,7 @@ def fitted(texture: Tensor, x: Tensor) -> Tensor:
 
 
 def textures_of(method: Method, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:
-    """Texture maps (B, 4, H / 8, W / 8) for outlines (B, 1, H, W): borrowed, by seed, or the last part of given noise.
+    """Texture maps (B, D, H / 8, W / 8) for outlines (B, C, H, W): borrowed, by seed, or the last part of given noise.
 
     method: its generator has `textures`, its settings have `texture`.
     """

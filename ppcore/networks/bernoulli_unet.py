@@ -48,20 +48,21 @@ class BernoulliUNet(nn.Module):
     """Noisy fine mask, coarse mask, time and texture map to the logits of the fine mask.
 
     widths: channels at 1/4, 1/8 and 1/16 of the resolution. texture: channels of the texture map. steps: of a draw;
-    they say how much noise one needs.
+    they say how much noise one needs. channels: of a mask.
     """
 
-    def __init__(self, widths: Sequence[int] = (48, 96, 128), texture: int = 4, steps: int = 8) -> None:
+    def __init__(self, widths: Sequence[int] = (48, 96, 128), texture: int = 4, steps: int = 8,
+                 channels: int = 1) -> None:
         super().__init__()
         pairs, self.steps = list(zip(widths, widths[1:])), steps
         self.register_buffer("frequencies", 2.0 ** torch.linspace(-1, 5, 16) * torch.pi, persistent=False)
         self.time = nn.Sequential(Drawn(32, EMBEDDING, 1), nn.SiLU(), Drawn(EMBEDDING, EMBEDDING, 1), nn.SiLU())
-        self.first = Drawn(2 * FOLD**2 + texture, widths[0], 3, padding=1)
+        self.first = Drawn(2 * channels * FOLD**2 + texture, widths[0], 3, padding=1)
         self.down = nn.ModuleList(Drawn(a, b, 2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(Drawn(b, a, 1) for a, b in pairs)
         self.encoder, self.decoder = (nn.ModuleList(nn.ModuleList(Residual(width) for _ in range(count[way]))
                                                     for width, count in zip(widths, BLOCKS)) for way in (0, 1))
-        self.last = Drawn(widths[0], FOLD**2, 3, padding=1)
+        self.last = Drawn(widths[0], channels * FOLD**2, 3, padding=1)
         self.last.share = 0.0
 
     def noise(self, height: int, width: int) -> list[Noise]:
@@ -69,7 +70,7 @@ class BernoulliUNet(nn.Module):
         return [Noise("normal", (1, height, width))] * (2 * self.steps - 1)
 
     def forward(self, noisy: Tensor, x: Tensor, time: Tensor, texture: Tensor) -> Tensor:
-        """noisy, x: (B, 1, H, W) in [-1, 1], H and W multiples of 16. time: (B,) in [0, 1], 1: no noise.
+        """noisy, x: (B, channels, H, W) in [-1, 1], H and W multiples of 16. time: (B,) in [0, 1], 1: no noise.
         texture: (B, C, h, w). Returns logits like x.
 
         Raises `ValueError` for other sizes.

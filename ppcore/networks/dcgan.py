@@ -22,7 +22,8 @@ class Generator(nn.Module):
     batch in training and the running means afterwards, so that a mask depends only on its z.
     """
 
-    def __init__(self, height: int, width: int, latent: int = 100, ngf: int = 64) -> None:
+    def __init__(self, height: int, width: int, latent: int = 100, ngf: int = 64,
+                 channels: int = 1) -> None:
         """Raise `ValueError` unless the size is 4 to 7 times 2**k px by a multiple of 2**k px, k > 0."""
         super().__init__()
         self.latent = latent
@@ -34,14 +35,14 @@ class Generator(nn.Module):
             nn.Sequential(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),
                           nn.BatchNorm2d(narrow), nn.ReLU(inplace=True))
             for wide, narrow in zip(widths, widths[1:]))
-        self.last = nn.Sequential(nn.ConvTranspose2d(ngf, 1, 4, stride=2, padding=1), nn.Tanh())
+        self.last = nn.Sequential(nn.ConvTranspose2d(ngf, channels, 4, stride=2, padding=1), nn.Tanh())
 
     def noise(self) -> list[Noise]:
         """z of one mask: a vector of length `latent`."""
         return [Noise("normal", (self.latent,))]
 
     def forward(self, z: Sequence[Tensor]) -> Tensor:
-        """Map z, one (B, latent), to masks (B, 1, H, W) in (-1, 1)."""
+        """Map z, one (B, latent), to masks (B, channels, H, W) in (-1, 1)."""
         hidden = self.base(z[0][:, :, None, None])
         for up in self.up:
             hidden = up(hidden)
@@ -54,20 +55,21 @@ class Discriminator(nn.Module):
     `batch_norm=True` is the original. Without it every convolution has a bias.
     """
 
-    def __init__(self, height: int, width: int, ndf: int = 64, batch_norm: bool = True) -> None:
+    def __init__(self, height: int, width: int, ndf: int = 64, batch_norm: bool = True, channels: int = 1) -> None:
         """Raise `ValueError` as the generator does."""
         super().__init__()
         blocks, base = base_of(height, width)
         self.size = height, width
         widths = [ndf * min(2**level, 8) for level in range(blocks)]
-        layers: list[nn.Module] = [nn.Conv2d(1, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, ndf, 4, stride=2, padding=1),
+                                   nn.LeakyReLU(0.2, inplace=True)]
         for narrow, wide in zip(widths, widths[1:]):
             layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=not batch_norm),
                        *([nn.BatchNorm2d(wide)] if batch_norm else []), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, base))
 
     def forward(self, mask: Tensor) -> Tensor:
-        """Map masks (B, 1, H, W) in [-1, 1] to logits (B, 1, 1, 1); `ValueError` for another size."""
+        """Map masks (B, channels, H, W) in [-1, 1] to logits (B, 1, 1, 1); `ValueError` for another size."""
         if tuple(mask.shape[-2:]) != self.size:
             raise ValueError(f"mask of {mask.shape[-2]} x {mask.shape[-1]} px: this discriminator was made for "
                              f"{self.size[0]} x {self.size[1]} and accepts no other; make one for that size")

@@ -1,8 +1,9 @@
 """What is DEPAS? A generator of masks from noise (Larey et al. 2023, EMBC), in our reading R21.
 
 PriorPath (section 1) names its parts but gives no formulas. Ours: a DCGAN generator; in every hidden layer a map
-of Gaussian noise, scaled per channel; a discrete adaptive block that makes the last map binary; and, in training,
-multi-scale discriminators (`ppcore.networks.patchgan.MultiScale`). Every result is labelled "DEPAS (our reading)".
+of Gaussian noise, scaled per channel; a discrete adaptive block that makes the last map binary, or one of K classes;
+and, in training, multi-scale discriminators (`ppcore.networks.patchgan.MultiScale`). Every result is labelled "DEPAS
+(our reading)".
 Generator 17.0 M parameters for masks of 512 x 1024 px at ngf = 64.
 """
 
@@ -18,12 +19,12 @@ from ppcore.networks.noise import Noise
 class DepasGenerator(Generator):
     """DCGAN's generator with noise in every hidden layer and a discrete adaptive block at its end."""
 
-    def __init__(self, height: int, width: int, latent: int = 100, ngf: int = 64) -> None:
-        super().__init__(height, width, latent, ngf)
+    def __init__(self, height: int, width: int, latent: int = 100, ngf: int = 64, channels: int = 1) -> None:
+        super().__init__(height, width, latent, ngf, channels)
         self.base.insert(1, NoiseMap(self.base[0].out_channels))
         for up in self.up:
             up.insert(1, NoiseMap(up[0].out_channels))
-        self.last[1] = DiscreteAdaptiveBlock()
+        self.last[1] = DiscreteAdaptiveBlock(channels)
         self.maps = [(1, height >> level, width >> level) for level in reversed(range(1, len(self.up) + 2))]
 
     def noise(self) -> list[Noise]:
@@ -31,7 +32,7 @@ class DepasGenerator(Generator):
         return [*super().noise(), *(Noise("normal", shape) for shape in self.maps)]
 
     def forward(self, z: Sequence[Tensor]) -> Tensor:
-        """Map z (`noise`) to masks (B, 1, H, W) in (-1, 1) in training, {-1, 1} afterwards."""
+        """Map z (`noise`) to masks (B, channels, H, W) in (-1, 1) in training, {-1, 1} afterwards."""
         hidden = z[0][:, :, None, None]
         for block, noise in zip((self.base, *self.up), z[1:], strict=True):
             for layer in block:
@@ -64,16 +65,19 @@ class NoiseMap(nn.Module):
 class DiscreteAdaptiveBlock(nn.Module):
     """2 sigmoid(a (x - t)) - 1, with learned slope a > 0 and threshold t, for one map x.
 
+    For K > 2 maps, one a class, the sigmoid becomes a softmax over the maps, with a threshold for each: so one class
+    wins at each pixel, whereas K sigmoids could end with none or several. Sigmoid is softmax against a map of 0.
+
     a = exp(`log_slope`) * `sharpness`. Training raises the buffer `sharpness` (`sharpen`), which pushes the output
     towards -1 and 1; after training (`eval`) it is the limit, exactly -1 or 1.
     """
 
     sharpness: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 1) -> None:
         super().__init__()
         self.log_slope = nn.Parameter(torch.zeros(()))
-        self.threshold = nn.Parameter(torch.zeros(()))
+        self.threshold = nn.Parameter(torch.zeros(() if channels == 1 else (channels, 1, 1)))
         self.register_buffer("sharpness", torch.ones(()))
 
     def draw_weights(self, generator: torch.Generator) -> None:
@@ -86,8 +90,12 @@ class DiscreteAdaptiveBlock(nn.Module):
         self.sharpness.mul_(sharpest ** (1 / steps)).clamp_(max=sharpest)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 1, H, W), unbounded, to (B, 1, H, W) in (-1, 1) in training, {-1, 1} afterwards."""
-        image = image.float() - self.threshold
+        """(B, C, H, W), unbounded, to (B, C, H, W) in (-1, 1) in training, {-1, 1} afterwards."""
+        image, slope = image.float() - self.threshold, self.log_slope.exp() * self.sharpness
+        if image.shape[1] > 1:
+            if not self.training:
+                return torch.full_like(image, -1.0).scatter(1, image.argmax(1, keepdim=True), 1.0)
+            return 2 * (slope * image).softmax(1) - 1
         if not self.training:
             return torch.where(image > 0, 1.0, -1.0)
-        return torch.tanh(self.log_slope.exp() * self.sharpness * image / 2)  # = 2 sigmoid(a image) - 1
+        return torch.tanh(slope * image / 2)  # = 2 sigmoid(a image) - 1

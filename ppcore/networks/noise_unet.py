@@ -74,21 +74,22 @@ class NoiseUNet(nn.Module):
     """Coarse mask, texture map and noise to the logits of a fine mask.
 
     widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution. texture: channels of the texture map. loud: False
-    switches the noise off, for an ablation.
+    switches the noise off, for an ablation. channels: of a mask.
     """
 
-    def __init__(self, widths: Sequence[int] = (24, 48, 64, 64), texture: int = 4, loud: bool = True) -> None:
+    def __init__(self, widths: Sequence[int] = (24, 48, 64, 64), texture: int = 4, loud: bool = True,
+                 channels: int = 1) -> None:
         super().__init__()
         steps, self.loud = list(zip(widths, widths[1:])), loud
-        self.first = Conv(4, widths[0], 3, padding=1)
+        self.first = Conv(4 * channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList(Conv(a, b, 4, stride=2, padding=1) for a, b in steps)
         self.blocks = nn.ModuleList(
             nn.ModuleList(Noisy(width, width, texture if level else 0, loudness) for _ in range(depth))
             for level, (width, depth, loudness) in enumerate(zip(widths, DEPTH, LOUDNESS[1:])))
         self.narrow = nn.ModuleList(Conv(b, a, 1) for a, b in steps)
         self.out = Conv(widths[0], FULL, 1)
-        self.full = Noisy(FULL + 1, FULL, 0, LOUDNESS[0])
-        self.last = Conv(FULL, 1, 3, padding=1)
+        self.full = Noisy(FULL + channels, FULL, 0, LOUDNESS[0])
+        self.last = Conv(FULL, channels, 3, padding=1)
 
     def noise(self, height: int, width: int) -> list[Noise]:
         """z of one image: a Gaussian map for every noisy convolution, from the coarsest level to the finest."""
@@ -97,7 +98,8 @@ class NoiseUNet(nn.Module):
         return [Noise("normal", (1, *size)) for size in (*levels, (height, width))]
 
     def forward(self, x: Tensor, texture: Tensor, z: Sequence[Tensor]) -> Tensor:
-        """x: (B, 1, H, W) in [-1, 1], H and W multiples of 16. texture: (B, C, H / 8, W / 8). Returns logits like x.
+        """x: (B, channels, H, W) in [-1, 1], H and W multiples of 16. texture: (B, D, H / 8, W / 8). Returns logits like
+        x.
 
         Raises `ValueError` for other sizes.
         """
@@ -121,20 +123,20 @@ class LocalDiscriminator(nn.Module):
     """Judges a pair of coarse and fine mask with its texture map, at fields of 20, 48 and 88 px and as a whole.
 
     The whole is judged by mean and sd of its features, which a repeated pattern gets wrong although each place looks
-    right. moments: False leaves that out, for an ablation.
+    right. moments: False leaves that out, for an ablation. channels: of a mask.
     """
 
-    def __init__(self, width: int = 24, texture: int = 4, moments: bool = True) -> None:
+    def __init__(self, width: int = 24, texture: int = 4, moments: bool = True, channels: int = 1) -> None:
         super().__init__()
         w = width
-        shapes = ((8 + texture, w, 3, 1), (w, 2 * w, 4, 2), (2 * w, 3 * w, 3, 1), (3 * w, 4 * w, 4, 2),
+        shapes = ((8 * channels + texture, w, 3, 1), (w, 2 * w, 4, 2), (2 * w, 3 * w, 3, 1), (3 * w, 4 * w, 4, 2),
                   (4 * w, 4 * w, 4, 2))
         self.convs = nn.ModuleList(Conv(a, b, size, stride, 1) for a, b, size, stride in shapes)
         self.logits = nn.ModuleList([Conv(3 * w, 1, 1), Conv(4 * w, 1, 3, padding=1), Conv(4 * w, 1, 3, padding=1)])
         self.whole = nn.Sequential(Conv(14 * w, 64, 1), nn.LeakyReLU(0.2), Conv(64, 1, 1)) if moments else None
 
     def forward(self, x: Tensor, y: Tensor, texture: Tensor) -> list[Tensor]:
-        """x, y: (B, 1, H, W) in [-1, 1]. Returns the logits of the places at each field, (B, n), then of the whole."""
+        """x, y: (B, channels, H, W) in [-1, 1]. Returns logits: of the places at each field, (B, n), then of the whole."""
         features = F.pixel_unshuffle(torch.cat([x, y], 1), 2)
         features = torch.cat([features, resized(texture, features).to(features.dtype)], 1)
         seen = []

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ class Drawer:
     """A method with a generator of its own."""
 
     generators = ("G",)
+    settings = SimpleNamespace(classes=2)
 
     def __init__(self, *layers: nn.Module) -> None:
         self.networks = {"G": nn.Sequential(*layers, scale(1.0))}

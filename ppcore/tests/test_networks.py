@@ -296,6 +296,21 @@ def test_the_discrete_adaptive_block_by_hand():
     assert block.eval()(x).flatten().tolist() == [-1, -1, -1, -1, -1, -1, 1, 1, 1]  # the threshold itself is air
 
 
+def test_the_discrete_adaptive_block_of_several_classes_by_hand():
+    """A softmax of the maps above their thresholds; with a map of 0 for air it is the block of one map."""
+    block, one = DiscreteAdaptiveBlock(3), DiscreteAdaptiveBlock()
+    for each in (block, one):
+        each.log_slope.data.fill_(0.7)
+        each.sharpness.fill_(3)
+    block.threshold.data[:, 0, 0] = torch.tensor([0.0, 0.25, 9.0])  # the third class never wins
+    one.threshold.data.fill_(0.25)
+    x = torch.linspace(-1, 1, 9).reshape(1, 1, 3, 3)
+    maps = torch.cat([torch.zeros_like(x), x, x], 1)
+    assert ((block(maps) + 1).sum(1) - 2).abs().max() < 1e-6 and (block(maps)[:, 1:2] - one(x)).abs().max() < 1e-5
+    hard = block.eval()(maps)
+    assert torch.equal(hard[:, 1:2], one.eval()(x)) and torch.equal(hard[:, :1], -hard[:, 1:2])
+
+
 def test_sharpness_reaches_its_end_and_stays():
     block, seen = DiscreteAdaptiveBlock(), []
     for _ in range(12):

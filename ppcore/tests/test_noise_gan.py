@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from ppcore.masks.make import coarse_mask, write_mask
+from ppcore.masks.patches import to_tensor
 from ppcore.methods.bernoulli_diffusion import BernoulliDiffusion, BernoulliDiffusionSettings, flip, posterior
 from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings, as_mask, coarse, pairing
-from ppcore.methods.texture import CHANNELS, TexturedCrops
+from ppcore.methods.texture import TexturedCrops, map_channels
+from ppcore.tests.test_classes import DENSE, labels
 from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
 
-SIZE = dict(height=64, width=128, lenders=3)
+SIZE, CHANNELS = dict(height=64, width=128, lenders=3), map_channels(2)
 
 
 def masks(count: int, seed: int = 0) -> np.ndarray:
@@ -49,6 +51,20 @@ def outline(seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(coarse_mask(masks(1, seed)[0]) * 2.0 - 1)[None, None].float()
 
 
+@pytest.mark.parametrize("dense", [((3, 5),), ((4, 3), (2, 6)), ((1, 2), (5, 4), (10, 5))])
+@pytest.mark.parametrize("sizes", [(5, 10), (4, 7)])
+def test_the_loss_knows_the_coarse_form_of_a_label_map_exactly(sizes, dense):
+    for seed in range(4):
+        found = labels(2 + len(dense), seed)
+        y = to_tensor(found, 2 + len(dense))[None].requires_grad_()
+        wanted = to_tensor(coarse_mask(found, *sizes, dense=dense), 2 + len(dense))
+        assert len(set(wanted.argmax(0).flatten().tolist())) == 2 + len(dense)
+        again = coarse(y, *sizes, dense)
+        assert torch.equal(again[0], wanted)
+        for value in range(1, 2 + len(dense)):
+            assert torch.autograd.grad(again[:, value].sum(), y, retain_graph=True)[0].abs().sum() > 0
+
+
 @pytest.mark.parametrize("sizes", [(5, 10), (3, 4), (4, 7)])
 def test_the_loss_knows_the_coarse_mask_exactly(sizes):
     for mask in masks(4):
@@ -60,10 +76,10 @@ def test_the_loss_knows_the_coarse_mask_exactly(sizes):
 
 
 def test_a_binarised_mask_has_the_gradient_of_the_soft_one():
-    logits = torch.tensor([-3.0, -0.1, 0.2, 4.0], requires_grad=True)
+    logits = torch.tensor([-3.0, -0.1, 0.2, 4.0]).reshape(1, 1, 1, 4).requires_grad_()
     made = as_mask(logits)
     made.sum().backward()
-    assert made.tolist() == [-1, -1, 1, 1]
+    assert made.flatten().tolist() == [-1, -1, 1, 1]
     torch.testing.assert_close(logits.grad, (1 - torch.tanh(logits.detach() / 2) ** 2) / 2)
 
 
@@ -76,6 +92,21 @@ def test_losses_of_a_step_by_hand():
     losses = method.step({"coarse": x, "fine": x, "texture": torch.zeros(1, CHANNELS, 8, 16)})
     assert losses["D"].item() == pytest.approx(4 * math.log(2)) == losses["G_gan"].item()
     assert losses["G_coarse"].item() == pytest.approx((x > 0).float().mean().item())
+
+
+def test_a_wrong_pixel_costs_the_same_whatever_the_number_of_classes():
+    """G(x) is all air: C(G(x)) is wrong wherever x is not."""
+    found = coarse_mask(labels(4), dense=DENSE)
+    method, x = gan(learning_rate=0.0, classes=4, dense=DENSE), to_tensor(found, 4)[None]
+    for weight in method.networks["generator"].parameters():
+        weight.data.zero_()
+    losses = method.step({"coarse": x, "fine": x, "texture": torch.zeros(1, map_channels(4), 8, 16)})
+    assert losses["G_coarse"].item() == pytest.approx((found > 0).mean())
+
+
+def test_kernels_that_do_not_fit_the_classes_are_refused():
+    with pytest.raises(ValueError, match="wanted a pair of kernels for each of the 1 classes beyond"):
+        gan(classes=3)
 
 
 def test_the_pairing_rewards_what_is_better_at_its_own_place():
@@ -151,13 +182,54 @@ def test_the_diffusion_learns_what_a_coin_does_not_know(crops):
 def test_a_step_back_has_the_posterior_of_the_forward_process():
     """Among a million pixels flipped to time .6 and on to .3, y_.6 is as often 1 as the formula says."""
     generator = torch.Generator().manual_seed(0)
-    y, chances = torch.ones(1_000_000), [torch.rand(1_000_000, generator=generator) for _ in range(2)]
+    shape = 1, 1, 1000, 1000
+    y, chances = torch.ones(shape), [torch.rand(shape, generator=generator) for _ in range(2)]
     later = flip(y, chances[0], 0.6)
     now = flip(later, chances[1], 0.3 / 0.6)
     assert (now == 1).float().mean().item() == pytest.approx(0.65, abs=0.002)  # as flipped to .3 at once
     for value in (-1.0, 1.0):
         share = (later[now == value] == 1).float().mean().item()
-        assert share == pytest.approx(posterior(y[:1], torch.tensor([value]), 0.3, 0.6).item(), abs=0.003)
+        tissue = posterior(y[..., :1, :1], torch.full((1, 1, 1, 1), value), 0.3, 0.6)[:, 1]
+        assert share == pytest.approx(tissue.item(), abs=0.003)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_the_posterior_is_that_of_bayes_rule(classes):
+    """By brute force: all K values of y_later, each with the odds of the two steps that lead through it."""
+    time, later = 0.35, 0.7
+
+    def moved(start: int, end: int, kept: float) -> float:
+        return (1 - kept) / classes + kept * (start == end)
+
+    for y in range(classes):
+        for now in range(classes):
+            both = np.array([moved(y, value, later) * moved(value, now, time / later) for value in range(classes)])
+            assert both.sum() == pytest.approx(moved(y, now, time))  # in two steps as in one
+            maps = [to_tensor(np.full((1, 1), value), classes)[None] for value in (y, now)]
+            found = posterior(*maps, time, later)[0, :, 0, 0]
+            np.testing.assert_allclose(found, both / both.sum(), rtol=1e-5)
+
+
+def test_with_two_classes_the_posterior_is_the_bernoulli_formula_bit_for_bit():
+    generator = torch.Generator().manual_seed(0)
+    y, noisy = (torch.where(torch.rand(1, 1, 64, 64, generator=generator) < 0.5, 1.0, -1.0) for _ in range(2))
+    for time, later in ((0.0, 0.02), (0.3, 0.6), (0.7, 0.92), (1 / 3, 2 / 3)):
+        kept = time / later
+        tissue, air = (1 + later * y) * (1 + kept * noisy), (1 - later * y) * (1 - kept * noisy)
+        assert torch.equal(posterior(y, noisy, time, later)[:, 1:], tissue / (tissue + air))
+
+
+@pytest.mark.parametrize("time", [0.0, 0.4, 1.0])
+def test_noise_keeps_a_class_or_makes_it_any(time):
+    y = to_tensor(np.repeat(np.arange(4, dtype=np.uint8), 250_000).reshape(1000, 1000), 4)[None]
+    chance = torch.rand(1, 1, 1000, 1000, generator=torch.Generator().manual_seed(0))
+    noisy = flip(y, chance, time)
+    assert torch.equal((noisy > 0).sum(1), torch.ones(1, 1000, 1000, dtype=torch.int64))
+    for value in range(4):
+        found = (noisy[:, :, y[0, value] > 0] > 0).float().mean(2)[0]
+        wanted = torch.full((4,), (1 - time) / 4)
+        wanted[value] += time
+        torch.testing.assert_close(found, wanted, atol=0.004, rtol=0)
 
 
 def test_a_sure_network_is_believed(crops, monkeypatch):
@@ -165,6 +237,9 @@ def test_a_sure_network_is_believed(crops, monkeypatch):
     method, x = diffusion(), outline()
     monkeypatch.setattr(method.networks["generator"], "forward", lambda noisy, x, time, texture: 50 * x)
     assert torch.equal(method.generate(x, [1]), x)  # tanh(25) is 1
+    method, x = diffusion(classes=4), to_tensor(coarse_mask(labels(4), dense=DENSE), 4)[None]
+    monkeypatch.setattr(method.networks["generator"], "forward", lambda noisy, x, time, texture: 50 * x)
+    assert torch.equal(method.generate(x, [1]), x)
 
 
 def test_crops_that_do_not_fit_are_refused(tmp_path):

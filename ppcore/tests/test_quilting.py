@@ -46,3 +46,26 @@ def test_texture_is_that_of_one_subject_and_the_seed_decides_which():
     near = np.minimum(abs(shares - shares.min()), abs(shares - shares.max()))
     assert shares.min() < 0.08 and shares.max() > 0.15 and near.max() < 0.05
     np.testing.assert_array_equal(quilt.draw(outline, 3), made[3])
+
+
+def test_a_quilt_of_label_maps_is_made_of_their_windows_and_holds_the_tissue():
+    """Nuclei lie on a lattice in training: they do so in the quilt, and never where the outline asks for air."""
+    coarse = [coarse_mask(tissue(seed, 0.0)) for seed in range(4)]
+    lattice = np.zeros((H, W), np.uint8)
+    lattice[::4, ::4] = 1
+    fine = [mask + (mask & lattice) for mask in coarse]
+    quilt = Quilt(fine, coarse, np.array(["a"] * 4), classes=3)
+    outline = coarse_mask(tissue(9, 0.0))
+    made = quilt.draw(outline, 1)
+    np.testing.assert_array_equal(made > 0, outline > 0)
+    assert 0.03 < (made == 2).sum() / (made > 0).sum() < 0.08  # 1 / 16 of tissue
+
+
+def test_windows_are_chosen_by_where_further_classes_are_dense():
+    """Two patches of one subject, both all tissue: nuclei in the left half of one, the right half of the other."""
+    left, right = np.ones((H, W), np.uint8), np.ones((H, W), np.uint8)
+    left[:, :W // 2], right[:, W // 2:] = 2, 2
+    quilt = Quilt([left, right], [left, right], np.array(["a", "a"]), classes=3)
+    asked = np.ones((H, W), np.uint8)
+    asked[:H // 2] = 2
+    assert np.mean(quilt.draw(asked, 1) == asked) > 0.9

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from ppcore.masks.labels import write_labels
 from ppcore.masks.make import coarse_mask, write_mask
-from ppcore.methods.texture import TexturedCrops, TextureLibrary, fitted, flipped, room, texture_map, thumbnail
+from ppcore.masks.patches import to_mask, to_tensor
+from ppcore.methods.texture import (TexturedCrops, TextureLibrary, fitted, flipped, map_channels, room, texture_map,
+                                    thumbnail)
+from ppcore.tests.test_classes import CLASSES, DENSE, labels
 
 H, W = 128, 256
 
@@ -48,6 +52,49 @@ def test_the_map_of_a_flipped_patch_is_the_flipped_map(down, across):
     axes = [axis for axis, flip in ((-2, down), (-1, across)) if flip]
     wanted = texture_map(x, y.flip(axes))[..., 2:-2, 2:-2]
     torch.testing.assert_close(flipped(texture_map(x, y), down, across)[..., 2:-2, 2:-2], wanted, atol=0.1, rtol=0)
+
+
+def test_further_classes_have_their_share_and_their_rims():
+    """Nuclei of a few large pieces and of many small ones, of the same share; tissue has no gaps."""
+    maps = []
+    for side in (8, 1):
+        small = np.random.default_rng(0).random((H // side, W // side)) < 0.2
+        fine = 1 + np.kron(small, np.ones((side, side))).astype(np.uint8)
+        x, y = (to_tensor(part, 3)[None] for part in (np.ones_like(fine), fine))
+        maps.append(texture_map(x, y)[0].mean((1, 2)))
+        assert maps[-1][4].item() == pytest.approx((fine == 2).mean() ** 0.5, rel=0.05)
+        assert maps[-1][:4].abs().max() == 0
+    assert maps[1][5] > 1.5 * maps[0][5]
+
+
+def test_the_map_of_a_mask_is_the_first_part_of_that_of_a_label_map():
+    """Gaps, rims and direction know nothing of further classes."""
+    found = labels(4, shape=(H, W))
+    x, y = (to_tensor(part, 4)[None] for part in (coarse_mask(found, dense=DENSE), found))
+    tissue = [to_tensor(np.minimum(part, 1))[None] for part in (coarse_mask(found, dense=DENSE), found)]
+    assert texture_map(x, y).shape == (1, map_channels(4), H // 8, W // 8) == (1, 8, 16, 32)
+    assert torch.equal(texture_map(x, y)[:, :4], texture_map(*tissue))
+    assert torch.equal(room(x), room(tissue[0])) and torch.equal(thumbnail(x)[:, :2], thumbnail(tissue[0]))
+    mirrored = flipped(texture_map(x, y), False, True)
+    assert torch.equal(mirrored[:, 4:], texture_map(x, y)[:, 4:].flip(-1))  # only the direction changes its sign
+    assert torch.equal(mirrored[:, 3], -texture_map(x, y)[:, 3].flip(-1))
+
+
+def test_crops_and_library_of_label_maps(tmp_path):
+    for number in range(3):
+        write_labels(tmp_path / f"p{number}.png", labels(4, number, (H, W)), CLASSES)
+    data = TexturedCrops(["p0", "p1", "p2"], tmp_path, 64, 5, 10, dense=DENSE)
+    for number in range(6):
+        torch.manual_seed(number)
+        item = data[number]
+        wanted = coarse_mask(to_mask(item["fine"]), dense=DENSE)
+        np.testing.assert_array_equal(to_mask(item["coarse"]), wanted)
+        assert item["fine"].shape == (4, 64, 64) and item["texture"].shape == (8, 8, 8)
+    library = TextureLibrary(3, H, W, classes=4)
+    library.fill(data, seed=1)
+    x = to_tensor(coarse_mask(labels(4, 1, (H, W)), dense=DENSE), 4)[None]
+    assert library.borrow(x, 1).shape == (1, 8, H // 8, W // 8) and library.thumbnails.shape == (3, 4, 4, 8)
+    assert (library.thumbnails.float() - thumbnail(x).float()).abs().flatten(1).sum(1).min() == 0  # its own is among them
 
 
 def test_there_is_room_only_near_tissue():

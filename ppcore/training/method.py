@@ -1,7 +1,7 @@
 """What does the training loop need from a method, and how does a method step its optimisers?"""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ class Method(Protocol):
     settings: Any  # one of these
     networks: dict[str, nn.Module]
     generators: tuple[str, ...]  # names of the networks needed after training
+    makes: Literal["mask", "image"]  # how its output is read: a map of three classes and an image look the same
     optimizers: dict[str, torch.optim.Optimizer]  # each made with its full learning rate
 
     def initialise(self, seed: int) -> None:
