@@ -12,6 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture, save_picture
+from ppcore.masks.labels import MASK, Classes
 
 
 def loss_curves(log: pd.DataFrame) -> Figure:
@@ -78,13 +79,14 @@ def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 
     return figure
 
 
-def keep_samples(folder: Path, make: Callable[[Any], Sequence[np.ndarray]]) -> Callable[[Any, int], None]:
+def keep_samples(folder: Path, make: Callable[[Any], Sequence[np.ndarray]],
+                 classes: Classes = MASK) -> Callable[[Any, int], None]:
     """A callback for training: it stores samples of a method as samples/step-<step>.png in `folder`.
 
-    make: from a method to masks (H, W) in {0, 1} or images (H, W, 3), shown side by side.
+    make: from a method to masks (H, W), or label maps of `classes`, or images (H, W, 3), shown side by side.
     """
     def sample(method: Any, step: int) -> None:
-        made = [one if one.ndim == 3 else mask_picture(one) for one in make(method)]
+        made = [one if one.ndim == 3 else mask_picture(one, classes) for one in make(method)]
         picture = np.hstack([np.pad(one, ((2, 2), (2, 2), (0, 0)), constant_values=255) for one in made])
         save_picture(picture, folder / "samples" / f"step-{step:08d}.png")
 
