@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ppcore.drawing.canvas import fill_image, fill_mask
+from ppcore.masks.labels import Classes, kernels, load_classes
 from ppcore.masks.make import coarse_mask, keep_outline, read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_mask
@@ -34,7 +35,8 @@ class Models:
 
     fine: turns outlines into fine masks; method: its name in `ppcore.methods.table`. image: turns these into images,
     OURS_IMAGE; None if it is not trained. height, width: of a patch, px. coarsen: the cohort's C. hold: fine masks are
-    held to their outlines (`ppcore.masks.make.keep_outline`).
+    held to their outlines (`ppcore.masks.make.keep_outline`). classes: of the cohort; with more than two, all masks are
+    label maps, and sketches may be.
     """
 
     profile: str
@@ -46,12 +48,13 @@ class Models:
     image: Method | None
     coarsen: Callable[[np.ndarray], np.ndarray]
     hold: bool
+    classes: Classes
     made_with: dict = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A sketch (h, w) and its answer: coarse and fine masks (H, W) in {0, 1}, images (H, W, 3) uint8 or none yet."""
+    """A sketch (h, w) and its answer: coarse and fine masks (H, W), images (H, W, 3) uint8 or none yet."""
 
     sketch: np.ndarray
     coarse: np.ndarray
@@ -69,7 +72,8 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
     method: what makes fine masks. hold: hold them to their outlines.
 
     The demo's OURS on PHANTOM comes with the study (`in_the_box`) and answers before anything is trained.
-    Raises `StudyError` if `method` is not trained or a model cannot be read, with the command that trains it.
+    Raises `StudyError` if `method` is not trained, or a model cannot be read or knows other classes than the patches,
+    with the command that trains it.
     """
     if method not in names(given="outline", trained=True):
         raise StudyError(f"method {method!r} makes no fine masks from outlines: wanted one of "
@@ -77,7 +81,7 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
     folder = data_folder(profile, cohort)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.deterministic = True
-    loaded, hashes = {"image": None}, {}
+    loaded, hashes, classes = {"image": None}, {}, load_classes(folder / "patches")
     for task, maker in (("fine", method), ("image", OURS_IMAGE)):
         name = find(maker).model
         run = (BOX if in_the_box(profile, cohort, maker) else folder / "models") / name
@@ -92,6 +96,9 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
         except Exception as error:  # a damaged file raises many kinds
             raise StudyError(f"{run} cannot be read: {error}. Remove the folder and train again with\n"
                              f"  {training_command(profile, cohort)}") from error
+        if loaded[task].settings.classes != len(classes):
+            raise StudyError(f"{run} knows {loaded[task].settings.classes} classes, the patches of {cohort} have "
+                             f"{len(classes)}: train again with\n  {training_command(profile, cohort)}")
     cut = next(outlines_of(profile, cohort).glob("[!.]*.png"), None)
     if cut is None:
         raise StudyError(f"{folder / 'coarse'} holds no coarse mask, which gives the size of a patch: make them with\n"
@@ -101,7 +108,8 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
     if hasattr(generator, "textures"):  # without transposed convolutions: a quarter faster so, in float32 on a CPU
         generator.to(memory_format=torch.channels_last)
     weight = next(generator.parameters())
-    return Models(profile, cohort, height, width, method, **loaded, coarsen=_coarsen(folder), hold=hold, made_with={
+    return Models(profile, cohort, height, width, method, **loaded, coarsen=_coarsen(folder, classes), hold=hold,
+                  classes=classes, made_with={
         "profile": profile, "cohort": cohort, "method": method, "hold": hold, "commit": commit(), "models": hashes,
         "height": height, "width": width, "device": device,
         "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
@@ -122,11 +130,12 @@ def held(models: Models, hold: bool) -> Models:
     return replace(models, hold=hold, made_with=models.made_with | {"hold": hold})
 
 
-def _coarsen(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """C with the kernels that a cohort's OURS was trained with; else the paper's."""
+def _coarsen(folder: Path, classes: Classes) -> Callable[[np.ndarray], np.ndarray]:
+    """C with the kernels that a cohort's OURS was trained with; else the paper's. Further classes have their own."""
     card = folder / "models" / find(OURS).model / "model.json"
     given = json.loads(card.read_text())["settings"] if card.exists() else {}
-    return partial(coarse_mask, **{name: given[name] for name in ("open_size", "close_size") if name in given})
+    return partial(coarse_mask, dense=kernels(classes),
+                   **{name: given[name] for name in ("open_size", "close_size") if name in given})
 
 
 def in_the_box(profile: str, cohort: str, method: str = OURS) -> bool:
@@ -156,30 +165,34 @@ def training_command(profile: str, cohort: str) -> str:
     return f"./run_all.sh --profile {profile} --cohort {cohort}{images}"
 
 
-def as_coarse(sketch: np.ndarray, height: int, width: int) -> np.ndarray:
+def as_coarse(sketch: np.ndarray, height: int, width: int, classes: int = 2) -> np.ndarray:
     """A sketch (h, w) in [0, 1], tissue from .5 up, stretched to a coarse mask (height, width) in {0, 1}.
 
-    The drawing itself is the coarse input, without C (reading R10). Raises `StudyError` for other shapes or values, and
-    if no tissue is left: the models have never seen an empty patch.
+    The drawing itself is the coarse input, without C (reading R10). With more `classes` it may be a label map: tissue
+    is stretched first, then each further class, which is painted over it in turn. Raises `StudyError` for other shapes
+    or values, and if no tissue is left: the models have never seen an empty patch.
     """
-    if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() <= 1):
-        raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, 1]: wanted one "
-                         "channel (height, width), 1 where tissue is")
+    if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() < classes):
+        raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, {classes - 1}]: "
+                         "wanted one channel (height, width), 1 where tissue is")
     coarse = resize_mask(sketch >= 0.5, height, width)
+    for value in range(2, classes):
+        coarse[resize_mask(sketch == value, height, width) * coarse > 0] = value
     if not coarse.any():
         raise StudyError("The drawing is empty: draw where tissue should be.")
     return coarse
 
 
 def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) -> Drawing:
-    """The fine masks of a sketch (h, w) in [0, 1]; a variant depends only on the seed and its number.
+    """The fine masks of a sketch (h, w), as `as_coarse` takes it; a variant depends only on the seed and its number.
 
     Raises `StudyError` as `as_coarse` does, and for a seed or a number out of range.
     """
     seeds = _seeds(seed, variants)
-    coarse = as_coarse(sketch, models.height, models.width)
+    coarse = as_coarse(sketch, models.height, models.width, len(models.classes))
     fine = [_held(models, to_mask(_generate(models, models.fine, coarse, own)), coarse) for own in seeds]
-    return Drawing((sketch >= 0.5).astype(np.uint8), coarse, seed, fine, method=models.method, hold=models.hold)
+    drawn = np.where(sketch > 1, sketch, sketch >= 0.5).astype(np.uint8)
+    return Drawing(drawn, coarse, seed, fine, method=models.method, hold=models.hold)
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
@@ -192,14 +205,14 @@ def draw_images(models: Models, drawing: Drawing) -> Drawing:
 
 
 def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0) -> Drawing:
-    """Variant number `variant`, from 0 up, of a sketch (H, W) in [0, 1] of any size, and its image, by windows.
+    """Variant number `variant`, from 0 up, of a sketch (H, W) of any size, and its image, by windows.
 
     The canvas keeps the sketch's size (`ppcore.drawing.canvas`). One variant per call, as it may be large. It depends
     only on the seed and its number. At a patch's size it differs from `draw_fine`, whose noise is not tied to a place.
     Raises `StudyError` as `draw_fine` does.
     """
     own = _seeds(seed, variant + 1)[-1]
-    coarse, window = as_coarse(sketch, *sketch.shape[:2]), (models.height, models.width)
+    coarse, window = as_coarse(sketch, *sketch.shape[:2], len(models.classes)), (models.height, models.width)
     with _one_at_a_time:
         torch.set_num_threads(models.made_with["threads"])
         fine = _held(models, fill_mask(models.fine, coarse, window, own), coarse)
@@ -221,4 +234,4 @@ def _seeds(seed: int, variants: int) -> list[int]:
 def _generate(models: Models, method: Method, mask: np.ndarray, seed: int) -> torch.Tensor:
     with _one_at_a_time:  # per picture, so that a long job does not block the next stroke's mask
         torch.set_num_threads(models.made_with["threads"])  # a new thread of the server has not set it yet
-        return method.generate(to_tensor(mask)[None], [seed])[0]
+        return method.generate(to_tensor(mask, len(models.classes))[None], [seed])[0]

@@ -1,8 +1,9 @@
 """How do trained models make a paired data set, from sketches or from a cohort's kinds of mask?
 
-    <folder>/coarse/<pair>.png    the outline that was asked for, 1 bit, white = tissue
+    <folder>/coarse/<pair>.png    the outline that was asked for, 1 bit, white = tissue; or a label map with a palette
     <folder>/fine/<pair>.png      the fine mask that a model made of it
     <folder>/rgb/<pair>.webp      its image by pix2pixHD, lossless; if that is trained
+    <folder>/classes.csv          the classes of label maps
     <folder>/made_with.json       models, cohort, commit, seed
     <folder>/index.csv            one line per pair, columns INDEX; written last: without it the set is incomplete
 """
@@ -16,15 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
 from ppcore.drawing.answer import Drawing, Models, as_coarse, draw_canvas, draw_fine, draw_images
 from ppcore.masks.kinds import spread_exemplars
-from ppcore.masks.make import read_mask, write_mask
+from ppcore.masks.labels import MASK, Classes, palette, write_classes, write_labels
+from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index, write_image
 from ppcore.masks.simulate import augment
 from ppcore.masks.sketches import LARGEST_PX, Tissue, load_sketches
-from ppcore.study.errors import StudyError, warn
+from ppcore.study.errors import StudyError, some, warn
 from ppcore.study.files import hash_file, read_table, write_text
 from ppcore.study.runs import data_folder
 from ppcore.study.seeds import mix
@@ -35,7 +38,7 @@ LARGEST_SIDE = 16383  # px, the limit of WebP
 
 @dataclass(frozen=True)
 class Outline:
-    """What is asked for: mask (H, W) in {0, 1}, a patch or a canvas; kind: from notebook 03, 0 for a sketch."""
+    """What is asked for: mask (H, W), a patch or a canvas; kind: from notebook 03, 0 for a sketch."""
 
     name: str
     mask: np.ndarray
@@ -44,9 +47,34 @@ class Outline:
 
 def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto",
                   canvas: tuple[int, int] | None = None) -> list[Outline]:
-    """The drawings of a folder, stretched to a patch, or to a `canvas` (H, W); raises as `load_sketches` does."""
-    height, width = canvas or (models.height, models.width)
-    return [Outline(name, mask) for name, mask, _ in load_sketches(folder, height, width, tissue)]
+    """The drawings of a folder, stretched to a patch, or to a `canvas` (H, W); raises as `load_sketches` does.
+
+    With models of further classes, a drawing that is a label map (`label_map`) keeps them; any other one asks for
+    tissue and air alone, and a warning says so.
+    """
+    size = canvas or (models.height, models.width)
+    outlines = [Outline(name, mask) for name, mask, _ in load_sketches(folder, *size, tissue)]
+    if models.classes == MASK:
+        return outlines
+    maps = {one.name: label_map(Path(folder) / f"{one.name}.png", models.classes) for one in outlines}
+    if plain := [name for name, found in maps.items() if found is None]:
+        further = " and ".join(label.name for label in models.classes[2:])
+        warn(f"{len(plain)} of the {len(outlines)} drawings in {folder} ask for tissue and air alone, and nowhere for "
+             f"dense {further}: {some(plain)}. To ask for that, draw PNGs with the palette of the cohort's coarse masks")
+    return [one if maps[one.name] is None else Outline(one.name, as_coarse(maps[one.name], *size, len(models.classes)))
+            for one in outlines]
+
+
+def label_map(path: Path, classes: Classes) -> np.ndarray | None:
+    """The label map (H, W) of a PNG with the palette of `classes`, as `write_labels` stores it; None for any other."""
+    if not path.exists():
+        return None
+    wanted = palette(classes).ravel().tolist()
+    with Image.open(path) as image:
+        if image.mode != "P" or image.getpalette()[:len(wanted)] != wanted:
+            return None
+    found = read_mask(path)
+    return found if found.max() < len(classes) else None
 
 
 def canvas_size(text: str, sketches: str | None) -> tuple[int, int]:
@@ -66,7 +94,8 @@ def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
     """`count` outlines, equally many of each kind (to within one), so that the set covers rare kinds, too.
 
     Coarse masks of training patches, the most typical first, alternating between subjects; when all are used,
-    variations of them (reading R13). Raises `StudyError` if notebook 03 has not been run.
+    variations of them (reading R13), which are not made of label maps yet. Raises `StudyError` if notebook 03 has not
+    been run, and for more outlines than there are label maps.
     """
     folder = data_folder(models.profile, models.cohort)
     kinds = folder / "clusters" / "index.csv"
@@ -79,6 +108,9 @@ def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
     for number in range(count):
         kind = sorted(of_kind)[number % len(of_kind)]
         again, place = divmod(number // len(of_kind), len(of_kind[kind]))
+        if again and models.classes != MASK:
+            raise StudyError(f"{count} outlines of label maps: kind {kind} has {len(of_kind[kind])} training patches, "
+                             f"and label maps cannot be varied yet. Ask for at most {number} (--count {number})")
         patch = of_kind[kind][place]
         mask = read_mask(folder / "coarse" / f"{patch}.png")
         name = patch if not again else f"{patch}_varied{again}"
@@ -115,6 +147,7 @@ def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, se
                              "size: give another folder")
         shutil.rmtree(folder)
     write_text(record, made_with)
+    write_classes(folder, models.classes)
     (folder / "index.csv").unlink(missing_ok=True)  # an old one, of fewer outlines
     rows = []
     for outline in outlines:
@@ -125,9 +158,9 @@ def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, se
             warn(f"{outline.name} is left out: {error}")
             paths = []
         for variant, (name, (coarse, fine, rgb)) in enumerate(zip(names, paths)):
-            rows.append((name, outline.name, outline.kind, variant, own, read_mask(coarse).mean(),
-                         read_mask(fine).mean(), hash_file(coarse), hash_file(fine),
-                         hash_file(rgb) if models.image else ""))
+            asked, obtained = ((read_mask(path) > 0).mean() for path in (coarse, fine))
+            rows.append((name, outline.name, outline.kind, variant, own, asked, obtained, hash_file(coarse),
+                         hash_file(fine), hash_file(rgb) if models.image else ""))
         yield rows
     if not rows:
         raise StudyError(f"none of the {len(outlines)} outlines has tissue: nothing was made")
@@ -139,22 +172,22 @@ def _stored(models: Models, outline: Outline, folder: Path, seed: int,
     """Paths of the three files of each name; makes those that are missing or belong to another outline."""
     paths = [(folder / "coarse" / f"{name}.png", folder / "fine" / f"{name}.png", folder / "rgb" / f"{name}.webp")
              for name in names]
-    asked = as_coarse(outline.mask, *outline.mask.shape)
+    asked = as_coarse(outline.mask, *outline.mask.shape, len(models.classes))
     missing = [number for number, (coarse, *others) in enumerate(paths)
                if not all(path.exists() for path in (coarse, *others[:2 if models.image else 1]))
                or not np.array_equal(read_mask(coarse), asked)]
     if outline.mask.shape != (models.height, models.width):
         for number in missing:
-            _store(draw_canvas(models, outline.mask, seed, number), paths[number:number + 1])
+            _store(draw_canvas(models, outline.mask, seed, number), paths[number:number + 1], models.classes)
     elif missing:
-        _store(draw_images(models, draw_fine(models, outline.mask, seed, len(names))), paths)
+        _store(draw_images(models, draw_fine(models, outline.mask, seed, len(names))), paths, models.classes)
     return paths
 
 
-def _store(drawing: Drawing, paths: list[tuple[Path, Path, Path]]) -> None:
+def _store(drawing: Drawing, paths: list[tuple[Path, Path, Path]], classes: Classes) -> None:
     for number, (coarse, fine, rgb) in enumerate(paths):
-        write_mask(coarse, drawing.coarse)
-        write_mask(fine, drawing.fine[number])
+        write_labels(coarse, drawing.coarse, classes)
+        write_labels(fine, drawing.fine[number], classes)
         if drawing.images:
             write_image(rgb, drawing.images[number])
 

@@ -1,7 +1,7 @@
 """How is a drawing stored, so that it can be reproduced bit for bit?
 
     drawings/<name>/sketch.png      as drawn or uploaded, 1 bit, white = tissue
-    drawings/<name>/sketch.json     the same for Labelme
+    drawings/<name>/sketch.json     the same for Labelme; of a label map, its tissue
     drawings/<name>/coarse.png      the same at the size of a patch: the input of the model
     drawings/<name>/fine_<n>.png    fine mask of variant n, 1 bit
     drawings/<name>/rgb_<n>.webp    its image, lossless; if pix2pixHD was trained
@@ -19,7 +19,8 @@ import numpy as np
 
 from ppcore.drawing.answer import Drawing, Models, draw_fine, draw_images, open_models
 from ppcore.masks.labelme import EXACT, write_labelme
-from ppcore.masks.make import read_mask, write_mask
+from ppcore.masks.labels import write_labels
+from ppcore.masks.make import read_mask
 from ppcore.masks.patches import read_image, write_image
 from ppcore.methods.table import OURS_IMAGE, find
 from ppcore.study.errors import StudyError
@@ -44,12 +45,16 @@ def save(models: Models, drawing: Drawing, name: str) -> Path:
     """
     folder = named_folder(models, "drawings", name)
     temporary = folder.with_name(f".{uuid.uuid4().hex[:12]}.part")
-    record = models.made_with | {"seed": drawing.seed, "variants": len(drawing.fine), "asked": drawing.coarse.mean(),
-                                 "obtained": [mask.mean() for mask in drawing.fine]}
+    record = models.made_with | {
+        "seed": drawing.seed, "variants": len(drawing.fine), "asked": (drawing.coarse > 0).mean(),
+        "obtained": [(mask > 0).mean() for mask in drawing.fine]}
     try:
         for file, array in _files(drawing).items():
-            (write_mask if array.ndim == 2 else write_image)(temporary / file, array)
-        write_labelme(temporary / "sketch.json", drawing.sketch, tolerance=0.96 * EXACT)
+            if array.ndim == 2:
+                write_labels(temporary / file, array, models.classes)
+            else:
+                write_image(temporary / file, array)
+        write_labelme(temporary / "sketch.json", np.minimum(drawing.sketch, 1), tolerance=0.96 * EXACT)
         write_text(temporary / "drawing.json", json.dumps(record, indent=1) + "\n")
         temporary.rename(folder)
     except OSError as error:
