@@ -1,17 +1,25 @@
 """Is a generated set the same whatever interrupted it, and does it cover the kinds that it was asked for?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from ppcore.drawing import pairs as generate
-from ppcore.drawing.answer import open_models
+from ppcore.drawing.answer import draw_fine, draw_images, open_models
 from ppcore.drawing.pairs import Outline, from_kinds, from_sketches, generate_pairs
+from ppcore.drawing.stored import reproduce, save
+from ppcore.masks.labels import MASK, Label, load_classes, palette, write_classes, write_labels
 from ppcore.masks.make import read_mask, write_mask
+from ppcore.methods.noise_gan import NoiseGAN
+from ppcore.methods.pix2pixhd import Pix2PixHD
 from ppcore.study.errors import StudyError, StudyWarning
 from ppcore.study.files import hash_file
 from ppcore.study.runs import data_folder
-from ppcore.tests.test_answer import H, W, disc, store_models
+from ppcore.tests.test_answer import FINE, IMAGE, H, W, disc, store_models, with_textures
+from ppcore.training.model_card import write_model
 
 
 @pytest.fixture
@@ -98,3 +106,60 @@ def test_saved_sketches_become_pairs(models, tmp_path):
     assert pd.read_csv(tmp_path / "set" / "index.csv").shape == (3, 10)
     with pytest.raises(StudyError, match="holds no usable drawing.*made_with.json is not a Labelme file.*index.csv"):
         from_sketches(models, tmp_path / "set")
+
+
+CLASSES = (*MASK, Label("nuclei", "#3f2a82", 3, 5))
+
+
+@pytest.fixture
+def labelled(tmp_path, monkeypatch):
+    """The models of a cohort of three classes, of no training."""
+    monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
+    folder = data_folder("smoke", "PHANTOM")
+    write_classes(folder / "patches", CLASSES)
+    write_labels(folder / "coarse" / "patch-0.png", nuclei(), CLASSES)
+    fine = with_textures(NoiseGAN(replace(FINE, classes=3, dense=((3, 5),))))
+    for name, method in (("noise-gan", fine), ("pix2pixhd", Pix2PixHD(replace(IMAGE, classes=3)))):
+        card = {"method": type(method).__name__, "settings": vars(method.settings), "training": {"steps": 0}}
+        write_model(method, folder / "models" / name, card)
+    return open_models("smoke", "PHANTOM", threads=1)
+
+
+def nuclei() -> np.ndarray:
+    """A disc of tissue, nuclei dense in its left half."""
+    found = disc()
+    found[:, :50] *= 2
+    return found
+
+
+def test_label_maps_are_asked_for_and_stored_with_their_classes(labelled, tmp_path):
+    """A drawing with the cohort's palette asks for nuclei, stretched or not; a black and white one warns that it does not."""
+    drawn = tmp_path / "drawn"
+    write_labels(drawn / "a.png", nuclei(), CLASSES)
+    write_labels(drawn / "large.png", np.kron(nuclei(), np.ones((3, 3), np.uint8)), CLASSES)
+    write_mask(drawn / "plain.png", disc())
+    with pytest.warns(StudyWarning, match="1 of the 3 drawings .* nowhere for dense nuclei: plain"):
+        outlines = {one.name: one for one in from_sketches(labelled, drawn, "light")}
+    for name in ("a", "large"):
+        np.testing.assert_array_equal(outlines[name].mask, nuclei())
+    index = generate_pairs(labelled, list(outlines.values()), tmp_path / "set", seed=1)
+    assert load_classes(tmp_path / "set") == CLASSES and len(index) == 3
+    np.testing.assert_array_equal(read_mask(tmp_path / "set" / "coarse" / "a_0.png"), nuclei())
+    assert index["asked"][0] == disc().mean() and index["fine_hash"][0] != index["fine_hash"][2]
+    with Image.open(tmp_path / "set" / "fine" / "a_0.png") as fine:
+        assert fine.getpalette()[:9] == palette(CLASSES).ravel().tolist() and np.asarray(fine).max() == 2
+    canvas = [Outline("wide", np.tile(nuclei(), (2, 2)))]
+    generate_pairs(labelled, canvas, tmp_path / "canvas", seed=1)
+    assert read_mask(tmp_path / "canvas" / "fine" / "wide_0.png").shape == (2 * H, 2 * W)
+
+
+def test_a_drawing_of_classes_is_reproduced(labelled):
+    drawing = draw_images(labelled, draw_fine(labelled, nuclei(), seed=1))
+    assert drawing.fine[0].max() == 2 and drawing.images[0].shape == (H, W, 3)
+    assert reproduce(save(labelled, drawing, "mine")) == []
+
+
+def test_models_of_other_classes_than_the_patches_are_refused(labelled):
+    write_classes(data_folder("smoke", "PHANTOM") / "patches", (*CLASSES, Label("brown", "#8a5a2b", 3, 5)))
+    with pytest.raises(StudyError, match="knows 3 classes, the patches of PHANTOM have 4: train again"):
+        open_models("smoke", "PHANTOM")
