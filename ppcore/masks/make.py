@@ -59,11 +59,12 @@ def keep_outline(fine: np.ndarray, coarse: np.ndarray, coarsen: Callable[[np.nda
                  far: float = FAR) -> np.ndarray:
     """A fine mask held to its outline: where C(y) differs from x, y takes x; far inside air of x it is air.
 
-    fine: y, coarse: x, both (H, W) uint8 in {0, 1}. coarsen: C. far: px from the nearest tissue of x. Each change can
-    make C(y) differ elsewhere, so it is repeated, at most ROUNDS times; from the third on, y takes x around such pixels
-    too. It serves masks from any model, at a price in realism at the edge of the outline.
+    fine: y, coarse: x, both (H, W) uint8, masks or label maps. coarsen: C. far: px from the nearest tissue of x. Each
+    change can make C(y) differ elsewhere, so it is repeated, at most ROUNDS times; from the third on, y takes x around
+    such pixels too. It serves masks from any model, at a price in realism at the edge of the outline.
     """
-    near = cv2.distanceTransform(1 - coarse, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= far if coarse.any() else coarse > 0
+    air = (coarse == 0).astype(np.uint8)
+    near = cv2.distanceTransform(air, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= far if coarse.any() else coarse > 0
     fine = np.where(near, fine, coarse)
     for again in range(ROUNDS):
         wrong = (coarsen(fine) != coarse).astype(np.uint8)
@@ -127,9 +128,10 @@ def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, op
     return index
 
 
-def check_mask(mask: np.ndarray, smallest: int = 1) -> None:
-    """Raises ValueError unless mask is (H, W) uint8 in {0, 1} with at least `smallest` px per side."""
+def check_mask(mask: np.ndarray, smallest: int = 1, count: int = 2) -> None:
+    """Raises ValueError unless mask is (H, W) uint8 in {0, ..., count - 1} with at least `smallest` px per side."""
     if mask.ndim != 2 or mask.dtype != np.uint8 or min(mask.shape) < smallest:
         raise ValueError(f"mask is {mask.shape} {mask.dtype}: wanted (H, W) uint8, {smallest} px or more per side")
-    if mask.max() > 1:
-        raise ValueError(f"mask holds the value {mask.max()}: wanted only 0 (air) and 1 (tissue)")
+    if mask.max(initial=0) >= count:
+        wanted = "only 0 (air) and 1 (tissue)" if count == 2 else f"0 to {count - 1}"
+        raise ValueError(f"mask holds the value {mask.max()}: wanted {wanted}")
