@@ -368,7 +368,7 @@ def test_the_workflow_watches_exactly_what_is_read(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         (tmp_path / name / ("coarse.png" if name == "other" else "sketch.png")).write_text("x")
     read = []
-    monkeypatch.setattr(reader, "read_sketch", lambda path, *how: read.append(path) or (TISSUE, ""))
+    monkeypatch.setattr(reader, "read_sketch", lambda path, *how, **more: read.append(path) or (TISSUE, ""))
     with pytest.warns(StudyWarning):
         load_sketches(tmp_path, *SHAPE)
     assert sorted(read) == sorted(list_drawings(tmp_path)[0])
