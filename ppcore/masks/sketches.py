@@ -156,7 +156,7 @@ def resize_labels(labels: np.ndarray, height: int, width: int, count: int) -> np
 
 
 def _read_picture(path: Path) -> Image.Image:
-    """A picture, upright. Of a TIFF, the first page; another of the same size would be another drawing, or a channel."""
+    """A picture, upright. Of a TIFF, the first page; one more of that size would be another drawing, or a channel."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
