@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 
 from ppcore.masks.labels import Classes
 from ppcore.metrics.sets import MaskSet
-from ppcore.metrics.tidy import bootstrapped, further
+from ppcore.metrics.tidy import bootstrapped, prefixes
 
 ALIKE = 0.05  # a difference from the real maps that is not worth a word
 
@@ -76,7 +76,7 @@ def _quantiles(maps: Sequence[Objects]) -> tuple[float, float, float]:
 def object_rows(masks: MaskSet, mpp: float, *, resamples: int, seed: int) -> list[dict]:
     """The numbers of PER_SET for each further class; none for masks. mpp: as in `measure`. n: objects."""
     rows = []
-    for value, named in further(masks.classes).items():
+    for value, named in prefixes(masks.classes).items():
         found = [measure(labels, value, mpp) for labels in masks.masks]
         count = sum(len(each.areas) for each in found)
         rows += [bootstrapped(f"{named}{name}", count, lambda i, f=statistic, maps=found: f([maps[j] for j in i]),
@@ -92,7 +92,7 @@ def object_table(scores: dict[str, list[dict]], classes: Classes, mpp: float) ->
     units = ("per 10⁶ px", "px²", "px") if np.isnan(mpp) else ("per mm²", "µm²", "µm")
     titles = (f"number {units[0]}", f"median area, {units[1]}", f"its spread, {units[1]}", f"nearest other, {units[2]}")
     tables = {}
-    for named, label in zip(further(classes).values(), classes[2:]):
+    for named, label in zip(prefixes(classes).values(), classes[2:]):
         wanted = [f"{named}{name}" for name in PER_SET]
         values = {method: {row["metric"]: row["value"] for row in rows} for method, rows in scores.items()}
         table = pd.DataFrame(values).reindex(wanted).dropna(axis=1, how="all").T.astype(float).set_axis(PER_SET, axis=1)

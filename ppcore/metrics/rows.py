@@ -23,7 +23,7 @@ from ppcore.metrics.perception import cubic_kernel, frechet, perceived
 from ppcore.metrics.repetition import repetition
 from ppcore.metrics.sets import MaskSet
 from ppcore.metrics.table import NO_WEIGHTS
-from ppcore.metrics.tidy import bootstrapped, further, mean_row, row_of
+from ppcore.metrics.tidy import bootstrapped, mean_row, prefixes, row_of
 from ppcore.metrics.windows import Windows, window_distances
 
 TOO_FEW = "too few masks"  # written in place of FID at infinity
@@ -41,7 +41,7 @@ def similarity_rows(real: MaskSet, synthetic: MaskSet, *, permutations: int, res
     n, options = len(synthetic.masks), {"resamples": resamples, "seed": seed}
     rows = [bootstrapped(metric.__name__, n, lambda r, s, f=metric: f(real.fractions[r], synthetic.fractions[s]),
                          real.subjects, synthetic.subjects, **options) for metric in (ks, kl_nats, kl_paper100)]
-    for value, named in further(real.classes).items():
+    for value, named in prefixes(real.classes).items():
         rows.append(bootstrapped(f"{named}ks", n, lambda r, s, v=value: ks(real.shares[r, v], synthetic.shares[s, v]),
                                  real.subjects, synthetic.subjects, **options))
     scores = _inception_scores(synthetic.pictures, real.pictures, weights, seed)
@@ -50,7 +50,7 @@ def similarity_rows(real: MaskSet, synthetic: MaskSet, *, permutations: int, res
     distance, p = mmd(*described, permutations, seed)
     interval = mmd_interval(*described, real.subjects, synthetic.subjects, **options)
     distances = wasserstein(*described)
-    described_by = [f"{named}w1_{name}" for named in ("", *further(real.classes).values()) for name in DESCRIPTORS]
+    described_by = [f"{named}w1_{name}" for named in ("", *prefixes(real.classes).values()) for name in DESCRIPTORS]
     shares = cell_shares(*described, seed=seed)
     near, covered = density(*described), coverage(*described)
     return [*rows, row_of("mmd2", distance, n, *interval), row_of("mmd_p", p, n),
@@ -79,10 +79,22 @@ def repetition_rows(masks: MaskSet, coarsen: Callable[[np.ndarray], np.ndarray])
     n counts the masks with enough texture.
     """
     rows = []
-    for value, named in {0: "", **further(masks.classes)}.items():
+    for value, named in {0: "", **prefixes(masks.classes)}.items():
         found = repetition(masks.masks, coarsen, value)
         rows += [row_of(f"{named}{name}", found[name], found["n"]) for name in ("repetition", "grid")]
     return rows
+
+
+def likeness_rows(real: MaskSet, synthetic: MaskSet, coarsen: Callable[[np.ndarray], np.ndarray], *, permutations: int,
+                  weights=None, **options) -> list[dict]:
+    """Everything that compares a set with the real one, and how much it repeats itself.
+
+    options: resamples and seed. The rows of `similarity_rows`, `perception_rows` and `repetition_rows`.
+    """
+    seen = real.features, synthetic.features
+    return [*similarity_rows(real, synthetic, permutations=permutations, weights=weights, **options),
+            *perception_rows(*seen, real.subjects, synthetic.subjects, **options),
+            *repetition_rows(synthetic, coarsen)]
 
 
 def contract_rows(outlines: Sequence[np.ndarray], generated: MaskSet, real: MaskSet,
@@ -140,7 +152,7 @@ def control_rows(outlines: Sequence[np.ndarray], generated: MaskSet, coarsen: Ca
     every = [class_control(x, y, coarsen, count) for x, y in pairs]
     asked = np.array([(outline > 0).mean() for outline in outlines])
     rows = []
-    for named, found in zip(("", *further(generated.classes).values()), zip(*every)):
+    for named, found in zip(("", *prefixes(generated.classes).values()), zip(*every)):
         each = pd.DataFrame(found)
         asked = each["fraction_asked"].to_numpy() if named else asked
         obtained = asked + each["fraction_bias"].to_numpy()

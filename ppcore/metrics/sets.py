@@ -6,12 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ppcore.masks.labels import MASK, Classes, palette, shares
 from ppcore.masks.make import read_mask
 from ppcore.masks.shapes import describe_all
 from ppcore.metrics.copying import small_masks
 from ppcore.metrics.perception import perceived
+from ppcore.study.files import read_table
 
 
 class MaskFiles(Sequence):
@@ -87,6 +89,12 @@ def read_set(folder: Path, names: Iterable[str], subjects: Iterable[str], ending
              classes: Classes = MASK) -> MaskSet:
     """The masks <name><ending>.png of a folder, in the order of `names`; subjects: one label per mask."""
     return MaskSet(MaskFiles(folder / f"{name}{ending}.png" for name in names), np.asarray(subjects), classes)
+
+
+def drawn_often(folder: Path, names: pd.Index) -> tuple[pd.Index, int]:
+    """Which of `names` a method drew several masks of, and how many of each, by its index.csv."""
+    last = read_table(folder / "index.csv").groupby("patch")["sample"].max()
+    return names.intersection(last.index[last > 0]), 1 + last.max()
 
 
 def read_samples(folder: Path, names: Iterable[str], count: int) -> list[np.ndarray]:

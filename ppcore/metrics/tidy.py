@@ -35,6 +35,6 @@ def mean_row(metric: str, values: np.ndarray, subjects: np.ndarray, *, resamples
     return bootstrapped(metric, len(values), lambda i: values[i].mean(), subjects[kept], resamples=resamples, seed=seed)
 
 
-def further(classes: Classes) -> dict[int, str]:
+def prefixes(classes: Classes) -> dict[int, str]:
     """The further classes, by value, and how the names of their metrics begin."""
     return {value: f"{label.name}: " for value, label in enumerate(classes) if value > 1}
