@@ -64,7 +64,7 @@ def bands(method: Method, mask: np.ndarray, window: tuple[int, int], seed: int, 
 
     air: the C values of a window without tissue; None: those of air in a mask. Otherwise as `fill_mask`.
     """
-    check_mask(mask, classes=method.settings.classes)
+    check_mask(mask, count=method.settings.classes)
     air = air_of(method) if air is None else air
     overlap = min(window) // 2 if overlap is None else overlap
     tops, lefts = (starts(length, size, overlap) for length, size in zip(mask.shape, window))

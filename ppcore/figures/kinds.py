@@ -8,7 +8,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from ppcore.figures.style import BLUE, ORANGE, VERMILION, mask_picture
+from ppcore.figures.style import BLUE, ORANGE, VERMILION, class_legend, mask_picture, name_shown
+from ppcore.masks.labels import MASK, Classes
+from ppcore.masks.shapes import DESCRIPTORS
 
 
 def cluster_colours(count: int) -> list[tuple[float, float, float]]:
@@ -40,10 +42,11 @@ def cluster_curves(table: pd.DataFrame, k: int) -> Figure:
 
 
 def cluster_montage(nearest: Sequence[Sequence[np.ndarray]], odd: Sequence[Sequence[np.ndarray]], labels: Sequence[str],
-                    width: float = 11.0) -> Figure:
+                    width: float = 11.0, classes: Classes = MASK) -> Figure:
     """One row per cluster: the masks nearest to its centre, a gap, the odd ones out, framed in the cluster's colour.
 
-    nearest, odd: masks (H, W) in {0, 1} of each cluster, best first. labels: left of the rows. width: inches.
+    nearest, odd: masks (H, W), or label maps of `classes`, of each cluster, best first. labels: left of the rows.
+    width: inches.
     """
     left, right = max(map(len, nearest)), max(1, *map(len, odd))
     shape = nearest[0][0].shape[0] / nearest[0][0].shape[1]
@@ -55,11 +58,12 @@ def cluster_montage(nearest: Sequence[Sequence[np.ndarray]], odd: Sequence[Seque
         axis.spines[:].set_visible(False)
     for row, label, colour, near, far in zip(axes, labels, cluster_colours(len(labels)), nearest, odd):
         for axis, mask in [*zip(row, near), *zip(row[left + 1:], far)]:
-            axis.imshow(mask_picture(mask))
+            axis.imshow(mask_picture(mask, classes))
             axis.spines[:].set(visible=True, color=colour, linewidth=2)
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8, fontsize="small")
     axes[0, 0].set_title("nearest to the centre", loc="left")
     axes[0, left + 1].set_title("odd ones out", loc="left")
+    class_legend(figure, classes)
     return figure
 
 
@@ -79,13 +83,22 @@ def cluster_scatter(points: np.ndarray, shares: Sequence[float], labels: np.ndar
     return figure
 
 
-def centre_heatmap(table: pd.DataFrame) -> Figure:
-    """Mean descriptors, one row per cluster, in sd of all masks: red above their mean, blue below."""
-    figure, axis = plt.subplots(figsize=(11, 1.9 + 0.32 * len(table)))
-    sns.heatmap(table, ax=axis, cmap="RdBu_r", center=0, vmin=-2, vmax=2, linewidths=0.5, xticklabels=True,
-                cbar_kws={"label": "sd from the mean", "extend": "both", "ticks": [-2, 0, 2]})
-    axis.set(xlabel="", ylabel="")
-    axis.tick_params(axis="x", rotation=40, length=0)
-    axis.tick_params(axis="y", rotation=0, length=0)
-    plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
+def centre_heatmap(table: pd.DataFrame, classes: Classes = MASK) -> Figure:
+    """Mean descriptors, one row per cluster, in sd of all masks: red above their mean, blue below.
+
+    table: a column per descriptor, of `masks.shapes.names_of(classes)`. The tissue and each further class have a panel.
+    """
+    names = ["", *(label.name for label in classes[2:])]
+    figure, axes = plt.subplots(len(names), 1, squeeze=False, sharex=True,
+                                figsize=(11, 1.9 + 0.32 * len(table) + (len(names) - 1) * (0.6 + 0.32 * len(table))))
+    for number, (axis, name) in enumerate(zip(axes[:, 0], names)):
+        own = table.iloc[:, number * len(DESCRIPTORS):(number + 1) * len(DESCRIPTORS)].set_axis(DESCRIPTORS, axis=1)
+        sns.heatmap(own, ax=axis, cmap="RdBu_r", center=0, vmin=-2, vmax=2, linewidths=0.5, xticklabels=True,
+                    cbar_kws={"label": "sd from the mean", "extend": "both", "ticks": [-2, 0, 2]})
+        axis.set(xlabel="", ylabel="")
+        axis.tick_params(axis="x", rotation=40, length=0)
+        axis.tick_params(axis="y", rotation=0, length=0)
+        plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
+        if len(names) > 1:
+            axis.set_title(name_shown(name) or "tissue", loc="left")
     return figure

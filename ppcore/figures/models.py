@@ -11,8 +11,9 @@ import seaborn as sns
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture, save_picture
+from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture, name_shown, save_picture
 from ppcore.masks.labels import MASK, Classes
+from ppcore.masks.shapes import DESCRIPTORS
 
 
 def loss_curves(log: pd.DataFrame) -> Figure:
@@ -48,18 +49,25 @@ def scatter_sets(places: dict[str, np.ndarray]) -> Figure:
     return figure
 
 
-def descriptor_map(table: pd.DataFrame) -> Figure:
+def descriptor_map(table: pd.DataFrame, classes: Classes = MASK) -> Figure:
     """Wasserstein-1 distance to the real test masks, a row per method and a column per descriptor.
 
-    table: descriptors x methods. Light is near. The distance is written where it exceeds 1 standard deviation.
+    table: descriptors, of `masks.shapes.names_of(classes)`, x methods. Light is near. The distance is written where
+    it exceeds 1 standard deviation. The tissue and each further class have a panel of their own.
     """
-    figure, axis = plt.subplots(figsize=(11, 1.6 + 0.26 * len(table.columns)))
-    far = np.where(table.T > 1, table.T.map("{:.0f}".format), "")
-    sns.heatmap(table.T, norm=LogNorm(0.1, 10), cmap="cividis_r", annot=far, fmt="", annot_kws={"fontsize": "x-small"},
-                linewidths=0.5, ax=axis, cbar_kws={"label": "Wasserstein-1, sd\nof real masks", "extend": "both", "pad": 0.01})
-    axis.set_xticks(np.arange(len(table)) + 0.5, [name.replace("_", " ") for name in table.index], rotation=45, ha="right",
-                    rotation_mode="anchor", fontsize="small")
-    axis.tick_params(length=0)
+    names, count = ["tissue", *(label.name for label in classes[2:])], len(DESCRIPTORS)
+    figure, axes = plt.subplots(len(names), 1, sharex=True, squeeze=False, figsize=(
+        11, 1.6 + 0.26 * len(table.columns) + (len(names) - 1) * (0.4 + 0.26 * len(table.columns))))
+    for number, (axis, name) in enumerate(zip(axes[:, 0], names)):
+        own = table.iloc[number * count:(number + 1) * count].T
+        far = np.where(own > 1, own.map("{:.0f}".format), "")
+        sns.heatmap(own, norm=LogNorm(0.1, 10), cmap="cividis_r", annot=far, fmt="", annot_kws={"fontsize": "x-small"},
+                    linewidths=0.5, ax=axis,
+                    cbar_kws={"label": "Wasserstein-1, sd\nof real masks", "extend": "both", "pad": 0.01})
+        axis.set_xticks(np.arange(count) + 0.5, [each.replace("_", " ") for each in DESCRIPTORS], rotation=45,
+                        ha="right", rotation_mode="anchor", fontsize="small")
+        axis.set(xlabel="", title=name_shown(name) if len(names) > 1 else "")
+        axis.tick_params(length=0)
     return figure
 
 

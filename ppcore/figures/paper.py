@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from ppcore.figures.style import COLOURS, name_shown, save, use_style
+from ppcore.masks.labels import Classes, load_classes
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index
 from ppcore.methods.table import OURS, PRIORPATH, ROWS, SKETCHED, names
@@ -63,13 +64,14 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
     """Figure 2 for this and every other available cohort: rows of masks, column titles, row names.
 
     One row per patch, from little tissue to much: outline, PriorPath, ground truth, DEPAS. An embedded cohort, whose
-    figures may be published, is shown only with embedded ones. generated_only: masks from sketches and noise alone,
-    with those of our own model.
+    figures may be published, is shown only with embedded ones; all have the same classes. generated_only: masks from
+    sketches and noise alone, with those of our own model.
     """
     method = PRIORPATH + SKETCHED if generated_only else PRIORPATH
+    classes = _classes(home() / "data" / profile / cohort)
     found = [path.parents[2] for path in sorted((home() / "data" / profile).glob(f"*/generated/{method}/index.csv"))
              if not generated_only or (path.parents[1] / (OURS + SKETCHED)).exists()
-             if cohort not in EMBEDDED or path.parents[2].name in EMBEDDED]
+             if cohort not in EMBEDDED or path.parents[2].name in EMBEDDED if _classes(path.parents[2]) == classes]
     quantiles = (0.2, 0.8) if len(found) > 1 else (0.15, 0.4, 0.65, 0.9)
     rows, labels = [], []
     for data in found:
@@ -88,6 +90,10 @@ def mask_rows(profile: str, cohort: str, generated_only: bool = False) -> tuple[
     of_sketch = [f"{LABELS[OURS]},\nfrom a sketch", "PriorPath,\nfrom the same"]
     return rows, ([*of_sketch, *(LABELS[name] for name in noise)] if generated_only else
                   ["coarse outline", "PriorPath", "ground truth", LABELS[RIVAL]]), labels
+
+
+def _classes(data: Path) -> Classes:
+    return load_classes(data / "patches")
 
 
 def embedding_panels(places: pd.DataFrame, methods: Sequence[str], grid: bool = False) -> Figure:

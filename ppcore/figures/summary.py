@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ppcore.figures.paper import MARKERS, WIDTH, colour_of
-from ppcore.figures.style import mask_picture, name_shown
+from ppcore.figures.style import class_legend, mask_picture, name_shown
+from ppcore.masks.labels import MASK, Classes
 from ppcore.methods.table import FLOOR
 from ppcore.metrics.cells import cell_means
 from ppcore.metrics.findings import methods_of, scores, shown
@@ -112,16 +113,17 @@ def coverage_bars(metrics: pd.DataFrame, cells: pd.DataFrame) -> Figure:
 
 
 def one_page(title: str, metrics: pd.DataFrame, sentences: Sequence[str],
-             rows: Mapping[str, Sequence[np.ndarray]]) -> Figure:
+             rows: Mapping[str, Sequence[np.ndarray]], classes: Classes = MASK) -> Figure:
     """One page per cohort: two sentences, the key table, similarity against control, masks and images.
 
-    sentences: from `ppcore.metrics.findings.reading`; the first two are shown. rows: name -> pictures, masks or RGB.
+    sentences: from `ppcore.metrics.findings.reading`; the first two are shown. rows: name -> pictures, masks or label
+    maps of `classes`, or RGB.
     """
     across = max(map(len, rows.values()))
     height, width = next(iter(rows.values()))[0].shape[:2]
     lines = [part for sentence in sentences[:2] for part in textwrap.wrap(sentence, 122)]
     heights = [0.5 + 0.15 * len(lines), 0.25 + 0.2 * len(methods_of(metrics)), 2.6,
-               len(rows) * (WIDTH - 0.4) / across * height / width]  # inches
+               len(rows) * (WIDTH - 0.4) / across * height / width + (0.3 if classes != MASK else 0)]  # inches
     figure = plt.figure(figsize=(WIDTH, sum(heights)))
     text, tabular, graph, pictures = figure.subfigures(4, 1, height_ratios=heights)
     text.text(0.01, 1 - 0.08 / heights[0], name_shown(title, 60), fontsize=12, weight="bold", va="top")
@@ -133,10 +135,11 @@ def one_page(title: str, metrics: pd.DataFrame, sentences: Sequence[str],
     _plane_legend(graph, left)
     for line, (name, row) in zip(pictures.subplots(len(rows), across, squeeze=False), rows.items()):
         for axis, picture in zip(line, row):
-            axis.imshow(picture if picture.ndim == 3 else mask_picture(picture))
+            axis.imshow(picture if picture.ndim == 3 else mask_picture(picture, classes))
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=True, color="0.8")
         line[0].set_ylabel(name.replace(" ", "\n"), fontsize=7)
+    class_legend(pictures, classes)
     return figure
 
 

@@ -1,9 +1,9 @@
 """What is a mask, and how is a coarse one made? For notebooks 01 to 03. Imports study.
 
     make      fine masks by threshold, coarse ones by morphology    patches   patches on disk and as network inputs
-    labels    maps of several classes
-    shapes    27 descriptors of a mask                              kinds     K-means
-    sketches  drawings as masks                                     labelme   Labelme files
+    labels    maps of several classes                               kinds     K-means
+    shapes    27 descriptors of a mask                              labelme   Labelme files
+    sketches  drawings as masks                                     colours   drawings in the classes' colours
     simulate  simulated sketches                                    made      masks and images made by a model
     settings  its parameters
 """

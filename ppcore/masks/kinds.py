@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
+from ppcore.masks.labels import layers
 from ppcore.masks.shapes import SD_FLOOR
 from ppcore.study.errors import StudyError
 
@@ -31,14 +32,15 @@ def standardise(descriptors: np.ndarray, by: np.ndarray | None = None, ddof: int
     return (descriptors - by.mean(axis=0)) / np.maximum(by.std(axis=0, ddof=ddof), SD_FLOOR)
 
 
-def shrink(masks: Iterable[np.ndarray], height: int = 16, width: int = 32) -> np.ndarray:
+def shrink(masks: Iterable[np.ndarray], height: int = 16, width: int = 32, count: int = 2) -> np.ndarray:
     """Masks (H, W) in {0, 1} as tissue fractions in [0, 1] on a height x width grid: (N, height * width).
 
     They say where tissue lies, nothing about its texture. All have the same unit, so they are not standardised.
-    Keeping 90 % of their variance by PCA hardly changed silhouette and stability, so it is left out.
+    Keeping 90 % of their variance by PCA hardly changed silhouette and stability, so it is left out. Of label maps of
+    `count` classes, the fractions of each further class follow: (N, (count - 1) * height * width).
     """
-    return np.stack([cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA).ravel()
-                     for mask in masks]).astype(np.float64)
+    return np.stack([np.concatenate([cv2.resize(layer.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+                                     for layer in layers(mask, count)], axis=None) for mask in masks]).astype(np.float64)
 
 
 def numbers_to_try(features: np.ndarray, k: int) -> range:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ppcore.masks.labels import MASK, Classes
 from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
 
@@ -31,8 +32,11 @@ MOST_SHAPES = 10_000  # per file; a wide one takes 3 ms at 512 x 1024 px
 LARGEST_PX = 50_000_000  # of a picture, or of a file's bitmaps; decoded 400 MB, twice that with transparency
 
 
-def read_labelme(path: str | Path, height: int, width: int) -> tuple[np.ndarray, str]:
+def read_labelme(path: str | Path, height: int, width: int, classes: Classes = MASK) -> tuple[np.ndarray, str]:
     """Tissue of a Labelme file, scaled to (height, width): mask (height, width) uint8 in {0, 1}, and a remark.
+
+    classes: with more than two, a shape whose label is the name of one (upper or lower case) is painted with it, over
+    the shapes before; any other label is tissue. The result is a label map.
 
     Reads polygons, rectangles (two corners, or four if rotated), circles (centre, a point on the rim) and masks
     (Labelme's bitmaps). Raises `StudyError` for any other file, one over LARGEST_BYTES, MOST_POINTS, MOST_SHAPES or
@@ -42,24 +46,28 @@ def read_labelme(path: str | Path, height: int, width: int) -> tuple[np.ndarray,
     image_height, image_width, shapes = _load(path)
     scale = np.array([width / image_width, height / image_height])
     mask = np.zeros((height, width), np.uint8)
-    kinds, cuts, bitmaps = Counter(), 0, 0
+    values = {label.name.lower(): value for value, label in enumerate(classes) if value > 1}
+    kinds, named, cuts, bitmaps = Counter(), Counter(), 0, 0
     for number, shape in enumerate(shapes, start=1):
         try:
             kind, points = _check_shape(shape, image_height, image_width)
-            hole = str(shape["label"]).strip().lower() in HOLES
+            label = str(shape["label"]).strip().lower()
+            hole, value = label in HOLES, values.get(label, 1)
             if kind == "mask":
                 bitmaps += math.prod(np.abs(points[1] - points[0]) + 1)
                 if bitmaps > LARGEST_PX:
                     raise StudyError(f"brings its bitmaps to {bitmaps / 1e6:.0f} million px; wanted at most "
                                      f"{LARGEST_PX / 1e6:.0f}: draw on a smaller image")
-                mask[_sample_bitmap(shape, points, mask.shape, scale)] = not hole
+                mask[_sample_bitmap(shape, points, mask.shape, scale)] = 0 if hole else value
             else:
-                paint(mask, _corners(kind, points) * scale, not hole)
+                paint(mask, _corners(kind, points) * scale, 0 if hole else value)
         except StudyError as error:
             raise StudyError(f"{path.name}: shape {number} of {len(shapes)} {error}") from None
         kinds[kind] += 1
+        named.update([label] * (value > 1))
         cuts += hole
     remark = "outlines: " + (", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "none")
+    remark += "".join(f"; {count} of them {label}" for label, count in sorted(named.items()))
     return mask, remark + (f"; {cuts} of them cut out" if cuts else "") + size_remark(
         (image_height, image_width), (height, width))
 

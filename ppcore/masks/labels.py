@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ppcore.masks.make import write_mask
+from ppcore.masks.make import check_mask, write_mask
 from ppcore.study.errors import StudyError
 from ppcore.study.files import atomic, read_table, write_text
 
@@ -62,6 +62,15 @@ def palette(classes: Classes) -> np.ndarray:
 def shares(labels: np.ndarray, count: int) -> np.ndarray:
     """Share of the area of each of `count` classes, (count,)."""
     return np.bincount(labels.ravel(), minlength=count) / labels.size
+
+
+def layers(labels: np.ndarray, count: int) -> list[np.ndarray]:
+    """A label map as count - 1 masks (H, W) uint8 in {0, 1}: its tissue, labels > 0, then each further class.
+
+    count: K. Of a mask, K = 2, it is the mask alone. Raises ValueError for anything but (H, W) uint8 below K.
+    """
+    check_mask(labels, count=count)
+    return [np.minimum(labels, 1), *((labels == value).astype(np.uint8) for value in range(2, count))]
 
 
 def write_classes(folder: str | Path, classes: Classes) -> None:

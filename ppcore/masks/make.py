@@ -133,10 +133,10 @@ def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, op
     return index
 
 
-def check_mask(mask: np.ndarray, smallest: int = 1, classes: int = 2) -> None:
-    """Raises ValueError unless mask is (H, W) uint8 in {0, ..., classes - 1} with at least `smallest` px per side."""
+def check_mask(mask: np.ndarray, smallest: int = 1, count: int = 2) -> None:
+    """Raises ValueError unless mask is (H, W) uint8 in {0, ..., count - 1} with at least `smallest` px per side."""
     if mask.ndim != 2 or mask.dtype != np.uint8 or min(mask.shape) < smallest:
         raise ValueError(f"mask is {mask.shape} {mask.dtype}: wanted (H, W) uint8, {smallest} px or more per side")
-    if mask.max() >= classes:
-        wanted = "only 0 (air) and 1 (tissue)" if classes == 2 else f"0 to {classes - 1}"
+    if mask.max(initial=0) >= count:
+        wanted = "only 0 (air) and 1 (tissue)" if count == 2 else f"0 to {count - 1}"
         raise ValueError(f"mask holds the value {mask.max()}: wanted {wanted}")

@@ -1,7 +1,7 @@
 """What would a person have drawn? Simulated sketches, and variations of any sketch.
 
-A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue. Lengths are in px of the paper's patch, 512 px high; they scale
-with the shorter side of a patch.
+A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue, or a label map, whose further classes lie on tissue. Lengths are
+in px of the paper's patch, 512 px high; they scale with the shorter side of a patch.
 """
 
 import shutil
@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ppcore.masks.make import write_mask
+from ppcore.masks.labels import MASK, Classes, layers, write_labels
+from ppcore.masks.make import coarse_mask
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file, write_text
 from ppcore.study.seeds import mix
@@ -60,20 +61,34 @@ class Sketch:
     origin: str = ""  # file of the drawing, or train patch; empty: the name
 
 
-def simulate_sketch(mask: np.ndarray, seed: int, accuracy: str) -> np.ndarray:
+def simulate_sketch(mask: np.ndarray, seed: int, accuracy: str,
+                    dense: Sequence[tuple[int, int]] = ()) -> np.ndarray:
     """What a hand of this `accuracy` ("careful", "quick", "rough") would draw for a TRAIN mask (reading R12).
 
     mask: (H, W) in {0, 1}. Returns (H, W) uint8 in {0, 1}. The edge of the blurred mask becomes polygons (Douglas and
     Peucker 1973). Their corners are displaced and a round brush fills them; small islands and holes are left out. If
     that leaves one tone of a mask that has two, the other becomes a dot of the brush at its widest place. The same
     arguments give the same sketch. Raises `StudyError` for an unknown accuracy.
+
+    Of a label map, the hand draws the tissue like that of a mask, and over it, in the same way, the places where further
+    classes are dense (`coarse_mask`; dense: its kernels of classes 2, 3, ..., px). It misses all edges alike.
     """
     if accuracy not in HANDS:
         raise StudyError(f"accuracy {accuracy!r} is not known: take one of {', '.join(HANDS)}")
-    mask, hand, unit = np.ascontiguousarray(mask, np.uint8), HANDS[accuracy], _unit(mask)
+    mask = np.ascontiguousarray(mask, np.uint8)
+    sketch = _draw(np.minimum(mask, 1), seed, HANDS[accuracy])
+    if dense:
+        coarse = coarse_mask(mask, dense=dense)
+        drawn = [_draw(layer, seed, HANDS[accuracy]) for layer in layers(coarse, 2 + len(dense))[1:]]
+        sketch = _paint(sketch, drawn)
+    return sketch
+
+
+def _draw(mask: np.ndarray, seed: int, hand: Hand) -> np.ndarray:
+    """What a hand draws for a mask in {0, 1}; its errors depend on the seed alone, not on the mask."""
     if mask.min() == mask.max():
         return mask.copy()
-    height, width = mask.shape
+    (height, width), unit = mask.shape, _unit(mask)
     margin = round(MARGIN * unit)
     seen = cv2.copyMakeBorder(mask.astype(np.float32), *[margin] * 4, cv2.BORDER_REFLECT)
     seen = (cv2.GaussianBlur(seen, (0, 0), hand.blur * unit) > 0.5).astype(np.uint8)
@@ -94,12 +109,21 @@ def simulate_sketch(mask: np.ndarray, seed: int, accuracy: str) -> np.ndarray:
     return drawn
 
 
+def _paint(tissue: np.ndarray, further: Sequence[np.ndarray]) -> np.ndarray:
+    """A label map: masks of the further classes, in their order, painted over a mask of the tissue."""
+    labels = tissue.copy()
+    for value, mask in enumerate(further, start=2):
+        labels[(mask & tissue) > 0] = value
+    return labels
+
+
 def augment(sketch: np.ndarray, seed: int) -> np.ndarray:
     """A variation of a sketch (H, W) in {0, 1}, of the same size: (H, W) uint8 in {0, 1} (reading R13).
 
     Flips, a crop resized to full size, rotation, zoom and an elastic displacement (a coarse field, upsampled), all in
     one warp that is binarised at .5; then dilation or erosion by 0-8 px. Outside its frame the sketch is mirrored, not
-    air. Never all air or all tissue unless the sketch is. The same arguments give the same variation.
+    air. Never all air or all tissue unless the sketch is. The same arguments give the same variation. Of a label map,
+    each class is warped and thickened like the tissue.
     """
     sketch, rng = np.ascontiguousarray(sketch, np.uint8), np.random.default_rng(seed)
     for _ in range(TRIES):
@@ -109,7 +133,8 @@ def augment(sketch: np.ndarray, seed: int) -> np.ndarray:
     return sketch[::-1, ::-1].copy()
 
 
-def sketch_set(sketches: Sequence[Sketch], count: int, seed: int, folder: str | Path) -> pd.DataFrame:
+def sketch_set(sketches: Sequence[Sketch], count: int, seed: int, folder: str | Path,
+               classes: Classes = MASK) -> pd.DataFrame:
     """Store every sketch as `<name>_0.png` and `count` variations as `<name>_1.png` ..., then index.csv, also returned.
 
     Columns: sketch, the file without .png; origin; source, drawn or simulated; accuracy, of simulated ones; seed, with
@@ -134,9 +159,9 @@ def sketch_set(sketches: Sequence[Sketch], count: int, seed: int, folder: str | 
             # from the name, so that adding a sketch changes none of the others
             own = mix(seed, sketch.name, number)
             mask, name = augment(sketch.mask, own) if number else sketch.mask, f"{sketch.name}_{number}"
-            write_mask(fresh / f"{name}.png", mask)
+            write_labels(fresh / f"{name}.png", mask, classes)
             rows.append((name, sketch.origin or sketch.name, sketch.source, sketch.accuracy, str(own) if number else "",
-                         mask.mean(), hash_file(fresh / f"{name}.png")))
+                         (mask > 0).mean(), hash_file(fresh / f"{name}.png")))
     index = pd.DataFrame(rows, columns=INDEX)
     (fresh / MARK).touch()
     write_text(fresh / "index.csv", index.to_csv(index=False, float_format="%.6f"))
@@ -158,8 +183,11 @@ def _vary(sketch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     moved = _field(rng, sketch.shape, ELASTIC_PX * unit, rng.uniform(0, ELASTIC) * unit)
     places = [np.float32(a) * across + (np.float32(b) * down + np.float32(c)) + moved[..., axis]
               for axis, ((a, b), c) in enumerate(zip(step, start))]
-    warped = cv2.remap(sketch * np.uint8(255), *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return _thicken((warped > 127).astype(np.uint8), rng.uniform(-THICKEN, THICKEN) * unit)
+    px = rng.uniform(-THICKEN, THICKEN) * unit
+    warped = [cv2.remap(layer * np.uint8(255), *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+              for layer in layers(sketch, max(2, int(sketch.max()) + 1))]
+    tissue, *further = (_thicken((layer > 127).astype(np.uint8), px) for layer in warped)
+    return _paint(tissue, further)
 
 
 def _unit(mask: np.ndarray) -> float:

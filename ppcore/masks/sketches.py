@@ -1,6 +1,7 @@
 """What did a person draw? Pictures and Labelme files as masks.
 
-A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue, much coarser than C(m) (section 2.4; readings R10, R12).
+A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue, much coarser than C(m) (section 2.4; readings R10, R12). In a
+cohort of several classes it is a label map: a coloured picture (`colours`), or outlines with names of classes.
 """
 
 import warnings
@@ -11,7 +12,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from ppcore.masks.colours import is_coloured, nearest_classes
 from ppcore.masks.labelme import LARGEST_PX, read_labelme, size_remark
+from ppcore.masks.labels import MASK, Classes
 from ppcore.study.errors import StudyError, some, warn
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -26,8 +29,8 @@ NAMED = 5  # drawings that a warning gives the reason of, one by one
 Tissue = Literal["auto", "dark", "light"]
 
 
-def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "auto",
-                allow_plain: bool = False) -> tuple[np.ndarray, str]:
+def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "auto", allow_plain: bool = False,
+                classes: Classes = MASK) -> tuple[np.ndarray, str]:
     """Read a drawing, a picture or Labelme JSON: mask (height, width) uint8 in {0, 1}, and how it was read, in words.
 
     A pixel is dark or light if it is below or above the midpoint of the picture's darkest and lightest gray (luma).
@@ -38,14 +41,21 @@ def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "aut
     on nearly all light-on-dark drawings of patches: use "light" for those, and for masks stored by this study. In a
     mask of two values too close for the eye, such as 0 and 1, the larger one is tissue.
 
+    classes: those of the cohort. With more than two a drawing is a label map, if it has colours or names of classes; a
+    gray picture still says tissue and air.
+
     Raises `StudyError` for a file that cannot be read, is too large or, unless `allow_plain`, has only one tone.
     A picture of one tone is air under "auto". Lines are not closed or filled: what is drawn is the tissue itself.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
-        mask, remark = read_labelme(path, height, width)
+        mask, remark = read_labelme(path, height, width, classes)
+    elif len(classes) > 2 and is_coloured(image := _read_picture(path)):
+        drawn, remark = nearest_classes(image, classes)
+        mask = resize_labels(drawn, height, width, len(classes))
+        remark += size_remark(drawn.shape, (height, width))
     else:
-        gray, opaque = _read_picture(path)
+        gray, opaque = _gray(_read_picture(path), path.name)
         drawn, remark = _split_tones(gray, opaque, tissue)
         mask, remark = resize_mask(drawn, height, width), remark + size_remark(gray.shape, (height, width))
     if not allow_plain and mask.min() == mask.max():
@@ -85,8 +95,8 @@ def _why_not(path: Path) -> str:
     return f"files that do not end in {' '.join(DRAWINGS)}"
 
 
-def load_sketches(folder: str | Path, height: int, width: int,
-                  tissue: Tissue = "auto") -> list[tuple[str, np.ndarray, str]]:
+def load_sketches(folder: str | Path, height: int, width: int, tissue: Tissue = "auto",
+                  classes: Classes = MASK) -> list[tuple[str, np.ndarray, str]]:
     """All drawings of a folder, by name: (name, mask (height, width) in {0, 1}, remark), as `read_sketch` reads them.
 
     name: the file's, without its suffix. An image beside a Labelme file of the same name was drawn on and is not a
@@ -108,7 +118,8 @@ def load_sketches(folder: str | Path, height: int, width: int,
             wrong.append(f"{path.name} has the same name as another drawing: rename it")
             continue
         try:
-            found[name] = read_sketch(path, height, width, tissue if path.parent == folder else "light")
+            tone = tissue if path.parent == folder else "light"
+            found[name] = read_sketch(path, height, width, tone, classes=classes)
         except StudyError as error:
             wrong.append(str(error))
     said = []
@@ -135,11 +146,17 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     return (cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5).astype(np.uint8)
 
 
-def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gray (H, W) float32 in [0, 1] of a picture, and bool (H, W) of what is opaque, None if all is.
+def resize_labels(labels: np.ndarray, height: int, width: int, count: int) -> np.ndarray:
+    """Label map (H, W) of `count` classes -> (height, width): tissue as in `resize_mask`, and so each class over it."""
+    tissue = resize_mask(labels > 0, height, width)
+    resized = tissue.copy()
+    for value in range(2, count):
+        resized[(resize_mask(labels == value, height, width) & tissue) > 0] = value
+    return resized
 
-    Of a TIFF, the first page; a second one of the same size would be another drawing, or a channel.
-    """
+
+def _read_picture(path: Path) -> Image.Image:
+    """A picture, upright. Of a TIFF, the first page; one more of that size would be another drawing, or a channel."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
@@ -155,7 +172,7 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                     raise StudyError(f"{path.name} holds {pages} pages: wanted one; save each as a file of its own")
                 image.seek(0)
             image.load()
-            image = ImageOps.exif_transpose(image)  # a phone held upright
+            return ImageOps.exif_transpose(image)  # a phone held upright
     except StudyError:
         raise
     except Image.DecompressionBombError:  # Pillow refuses it, too
@@ -164,10 +181,14 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     except Exception as error:  # decoders raise many kinds on a broken file
         raise StudyError(f"{path.name} cannot be read ({error}): wanted {', '.join(FORMATS)} or a Labelme .json; "
                          "export it again, with 8 bits a channel") from None
+
+
+def _gray(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Gray (H, W) float32 in [0, 1] of a picture, and bool (H, W) of what is opaque, None if all is."""
     if image.mode.startswith(("I", "F")):
         gray = np.asarray(image, np.float32)
         if not np.isfinite(gray).all():
-            raise StudyError(f"{path.name} holds values that are no numbers: export it again, with 8 bits a channel")
+            raise StudyError(f"{name} holds values that are no numbers: export it again, with 8 bits a channel")
         return gray / (1 if image.mode == "F" and gray.max() <= 1 else 65535), None  # 16 bits, or a share
     if image.has_transparency_data:
         gray, alpha = (np.asarray(band) for band in image.convert("RGBA").convert("LA").split())

@@ -3,7 +3,8 @@
 Each file answers one question. Functions take the real set first and the synthetic set second.
 
     distribution   do the masks hold as much tissue as real ones?    KS, KL, intervals over subjects
-    morphometry    do they have the shapes of real ones?             27 descriptors, MMD, Wasserstein-1
+    morphometry    do they have the shapes of real ones?             27 descriptors a class, MMD, Wasserstein-1
+    objects        are there as many nuclei, as large, as far apart? number, area, nearest distances
     frechet        do they look alike to Inception-v3?               FID, KID
     perception     do they look alike to a network of photographs?   kd, fd
     repetition     do textures repeat like wallpaper?                autocorrelation
@@ -15,7 +16,7 @@ Each file answers one question. Functions take the real set first and the synthe
     image          do the images have real colours and detail?       10 descriptors
     quality        are the patches of a cohort sound?               train against test, threshold, stain
 
-`sets` holds the masks to compare, `rows` computes metrics.csv, `table` makes Table 2 from it, `findings` puts it into
-words, and `paper` holds the paper's own numbers. `settings` has the parameters.
+`sets` holds the masks to compare, `rows` computes metrics.csv, whose rows `tidy` makes, `table` makes Table 2 from it,
+`findings` puts it into words, and `paper` holds the paper's own numbers. `settings` has the parameters.
 Only `frechet` takes the generated set first, as torch-fidelity does.
 """

@@ -6,6 +6,7 @@ and distances in a t-SNE mean nothing. The paper compares Inception features; th
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,9 @@ from ppcore.masks.kinds import cluster, one_thread
 from ppcore.metrics.coverage import CELLS
 from ppcore.metrics.frechet import fid_kid
 from ppcore.metrics.morphometry import gaussian_kernel, in_real_units
+from ppcore.metrics.sets import MaskSet
 from ppcore.metrics.table import NO_WEIGHTS
+from ppcore.study.files import write_text
 
 SIDE = 3  # cells per side of the grid (Figure 3)
 LEAST = 5  # masks of each set that a cell needs for a number
@@ -90,6 +93,22 @@ def cell_table(places: pd.DataFrame, descriptors: Mapping[str, np.ndarray], seed
                              "mmd2": word or f"{_mmd2(kernel, a, b + len(real)):.6g}",
                              "fid": word or _fid(masks, method, a, b, weights, seed)})
     return pd.DataFrame(rows)
+
+
+def store_cells(folder: Path, sets: Mapping[str, MaskSet], names: Mapping[str, Sequence[str]], seed: int,
+                weights=None) -> pd.DataFrame:
+    """`cell_table` of "real" and each method, stored as cells.csv, with the places in embedding.csv.
+
+    names: of the masks of each set. A second t-SNE, embedding_features.csv, places them by what `kd` compares.
+    """
+    descriptors = {name: masks.descriptors for name, masks in sets.items()}
+    places = embed(names, descriptors, seed)
+    seen = embed(names, {name: masks.features for name, masks in sets.items()}, seed)
+    table = cell_table(places, descriptors, seed, {name: masks.pictures for name, masks in sets.items()}, weights)
+    for name, placed in (("embedding", places), ("embedding_features", seen)):
+        write_text(folder / f"{name}.csv", placed.to_csv(index=False, float_format="%.4f"))
+    write_text(folder / "cells.csv", table.to_csv(index=False))
+    return table
 
 
 def _mmd2(kernel: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:

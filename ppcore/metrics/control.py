@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from scipy.stats import spearmanr
 
+from ppcore.masks.labels import layers
 from ppcore.masks.make import check_mask
 
 
@@ -42,27 +43,28 @@ def boundary_f1(a: np.ndarray, b: np.ndarray, tolerance: float = 2) -> float:
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
-def diversity(samples: np.ndarray) -> float:
+def diversity(samples: np.ndarray, classes: int = 2) -> float:
     """Share of pixels in which two samples of one outline differ, mean over pairs, in [0, 1] (reading R30).
 
     samples: (S, H, W) in {0, 1}, S >= 2, made from the same input; the study uses S = 8. 0 means that the
-    noise has no effect; pix2pix is known to come close (Isola et al. 2017, section 3.1).
-    Raises ValueError for another shape, S < 2, or a value that is neither 0 nor 1.
+    noise has no effect; pix2pix is known to come close (Isola et al. 2017, section 3.1). classes: K of label maps,
+    which differ wherever their classes do. Raises ValueError for another shape, S < 2, or a value that is no class.
     """
     samples = np.asarray(samples)
     if samples.ndim != 3 or len(samples) < 2:
         raise ValueError(f"samples have shape {samples.shape}: wanted (S, H, W), two or more of one outline")
-    if not np.isin(samples, (0, 1)).all():
-        raise ValueError(f"samples run from {samples.min()} to {samples.max()}: wanted 0 (air), 1 (tissue)")
-    count, tissue = len(samples), samples.sum(axis=0, dtype=np.int64)
-    pairs = count * (count - 1) / 2  # at one pixel, tissue x air of them differ
-    return float(np.mean(tissue * (count - tissue)) / pairs)
+    if not np.isin(samples, range(classes)).all():
+        wanted = "0 (air), 1 (tissue)" if classes == 2 else f"whole numbers, 0 to {classes - 1}"
+        raise ValueError(f"samples run from {samples.min()} to {samples.max()}: wanted {wanted}")
+    count, alike = len(samples), sum((samples == value).sum(axis=0) ** 2 for value in range(classes))
+    pairs = count * (count - 1) / 2
+    return float(np.mean((count**2 - alike) // 2) / pairs)  # pairs that differ, at one pixel
 
 
 def disagreement(samples: np.ndarray, real: np.ndarray) -> float:
     """Share of pixels in which a sample differs from the real fine mask of its outline, mean over samples, in [0, 1].
 
-    samples: (S, H, W), made from C(m); real: m, (H, W); both in {0, 1}.
+    samples: (S, H, W), made from C(m); real: m, (H, W); masks, or label maps, which differ wherever their classes do.
 
     The reference for `diversity`. If samples were drawn from the real masks that an outline can have, m would be one
     more sample, and two samples would on average differ as much as a sample and m: diversity / disagreement, over many
@@ -101,6 +103,23 @@ def control(outline: np.ndarray, generated: np.ndarray,
     bias = float(returned.mean()) - float(outline.mean())
     return {"iou": iou(returned, outline), "boundary_f1": boundary_f1(returned, outline),
             "fraction_error": abs(bias), "fraction_bias": bias}
+
+
+def class_control(outline: np.ndarray, generated: np.ndarray, coarsen: Callable[[np.ndarray], np.ndarray],
+                  count: int) -> list[dict[str, float]]:
+    """`control` of label maps of `count` classes, class by class: of the tissue, then of each further class.
+
+    coarsen: C with the kernels of the classes. Of the tissue as of a mask. Of a further class `fraction_asked` and
+    `fraction_obtained` too, its share of the whole map in x and in C(G(x)); `iou` and `boundary_f1` are nan if neither
+    has the class: no control was asked for there.
+    """
+    asked, obtained = layers(outline, count), layers(coarsen(generated), count)
+    rows = [control(x, c, lambda mask: mask) for x, c in zip(asked, obtained)]
+    for row, x, c in zip(rows[1:], asked[1:], obtained[1:]):
+        row.update(fraction_asked=float(x.mean()), fraction_obtained=float(c.mean()))
+        if not (x.any() or c.any()):
+            row.update(iou=float("nan"), boundary_f1=float("nan"))
+    return rows
 
 
 def _boundary(mask: np.ndarray) -> np.ndarray:

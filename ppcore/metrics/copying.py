@@ -4,7 +4,7 @@ A generator that returns its training masks passes KS, FID, MMD and coverage. Bu
 set than held-out masks of other subjects do. The distance to the nearest training mask is measured in two spaces:
 
     morphometry  the study's 27 descriptors in units of the training set. Primary: a mask that was flipped, shifted by a
-                 few pixels or redrawn with the same texture stays near its source.
+                 few pixels or redrawn with the same texture stays near its source. Of label maps, 27 a layer.
     pixels       1 - mean IoU of the masks at SIZE. Detects only exact copies, but needs no choice of descriptors.
                  Smooth masks overlap slightly better with any mask, so a ratio just below 1 means nothing here.
 """
@@ -19,40 +19,50 @@ from ppcore.metrics.morphometry import in_real_units
 SIZE = (64, 128)  # px: blocks of 8 px of the paper's patch; thousands of masks are compared in seconds
 
 
-def small_masks(masks) -> np.ndarray:
-    """N masks (H, W) in {0, 1} at SIZE, tissue where at least half of a block is: (N, 64 * 128) bool."""
-    return shrink(masks, *SIZE) >= 0.5
+def small_masks(masks, count: int = 2) -> np.ndarray:
+    """N masks (H, W) in {0, 1} at SIZE, tissue where at least half of a block is: (N, 64 * 128) uint8 in {0, 1}.
+
+    Of label maps of `count` classes, tissue is likewise; it has the class that most of its block has, of equal ones the
+    first: values 0 to count - 1.
+    """
+    shares = shrink(masks, *SIZE, count).reshape(-1, count - 1, SIZE[0] * SIZE[1])
+    tissue, further = shares[:, :1], shares[:, 1:]
+    plain = tissue - further.sum(axis=1, keepdims=True)  # tissue that belongs to no further class
+    kind = 1 + np.concatenate([plain, further], axis=1).argmax(axis=1)
+    return np.where(tissue[:, 0] >= 0.5, kind, 0).astype(np.uint8)
 
 
 def descriptor_distance(train: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Distance of each mask to its nearest training mask, in sd of the training set over 27 axes: (M,).
+    """Distance of each mask to its nearest training mask, in sd of the training set over all descriptors: (M,).
 
     train: (N, D), masks: (M, D) descriptors. Raises ValueError as `mmd` does.
     """
     return cdist(*in_real_units(train, masks)[::-1]).min(axis=1)
 
 
-def pixel_distances(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
+def pixel_distances(masks: np.ndarray, others: np.ndarray, count: int = 2) -> np.ndarray:
     """1 - mean IoU of each of `masks` (M, P) with each of `others` (N, P), both of `small_masks`: (M, N) in [0, 1].
 
-    Mean over tissue and air, as in segmentation. The IoU of tissue alone grows with the amount of tissue in the other
-    mask, wherever it lies, and would keep finding the fullest training masks. A class absent from both counts as 1.
+    Mean over the `count` classes, tissue and air, as in segmentation. The IoU of tissue alone grows with the amount of
+    tissue in the other mask, wherever it lies, and would keep finding the fullest training masks. A class absent from
+    both counts as 1.
     """
-    tissue = masks.astype(np.float32) @ others.T.astype(np.float32)  # in both; counts below 2^24 are exact
-    in_masks, in_others = masks.sum(axis=1)[:, None], others.sum(axis=1)
-    either = in_masks + in_others - tissue  # tissue in one at least
-    air, not_both = masks.shape[1] - either, masks.shape[1] - tissue
-    return 1 - (_ratio(tissue, either) + _ratio(air, not_both)) / 2
+    total = np.zeros((len(masks), len(others)))
+    for value in range(count):
+        ours, theirs = masks == value, others == value
+        both = ours.astype(np.float32) @ theirs.T.astype(np.float32)  # counts below 2^24 are exact
+        total += _ratio(both, ours.sum(axis=1)[:, None] + theirs.sum(axis=1) - both)
+    return 1 - total / count
 
 
-def nearest_outline(outlines: np.ndarray, train: np.ndarray) -> np.ndarray:
+def nearest_outline(outlines: np.ndarray, train: np.ndarray, count: int = 2) -> np.ndarray:
     """Row of the training outline nearest to each outline (M, P), the first if several are equally near: (M,) int.
 
     outlines, train: coarse masks from `small_masks`; nearest by `pixel_distances`. "nearest-train" returns the fine
     mask of that row. Such retrieval needs no model and has real texture, but keeps to the outline only as well as the
     best training mask does.
     """
-    return pixel_distances(outlines, train).argmin(axis=1)
+    return pixel_distances(outlines, train, count).argmin(axis=1)
 
 
 def nearest_train_ratio(held_out: np.ndarray, synthetic: np.ndarray) -> float:

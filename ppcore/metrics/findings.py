@@ -21,6 +21,7 @@ COLUMNS = {"mmd2": "MMD²", "ks": "KS", "kl_paper100": "KL (100 points)", "fid":
            "coverage": "coverage", "repetition": "repetition", "diversity_ratio": "diversity / error",
            "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1", "contract_control_iou": "IoU, held",
            "contract_kd": "kd, held", "contract_mmd2": "MMD², held"}
+SHORT = {"mmd2": "MMD²", "ks": "KS"}
 HIGHER = ("coverage", "density", "control_iou", "control_boundary_f1")  # higher is better; for all others, lower
 
 
@@ -86,6 +87,53 @@ def reading(metrics: pd.DataFrame, cells: pd.DataFrame | None = None) -> list[st
                      if fid.loc[PRIORPATH, "value"] == NO_WEIGHTS else f"FID: {fid.loc[PRIORPATH, 'value']} from "
                      f"{fid.loc[PRIORPATH, 'n']} masks, COPY {fid.loc['COPY', 'value']}.")
     return lines
+
+
+def beside_copy(value: pd.Series, distances: pd.DataFrame, methods: Sequence[str]) -> list[str]:
+    """Sentences on trained methods: is it closer to real masks than the outline itself, and which descriptor is worst?
+
+    value: numbers of protocol A by (method, metric), as text. distances: Wasserstein-1, descriptors x all methods.
+    """
+    score = {name: {key: float(value[name, key]) for key in ("mmd2", "ks")} for name in distances}
+    lines = []
+    for name in methods:
+        verdicts = [f"{'beats' if score[name][key] < score['COPY'][key] else 'does NOT beat'} COPY on {title} "
+                    f"({score[name][key]:.3f} against {score['COPY'][key]:.3f})" for key, title in SHORT.items()]
+        lines.append(f"{name} {' and '.join(verdicts)}; worst descriptor {distances[name].idxmax()} "
+                     f"({distances[name].max():.2f} sd).")
+    near = [name for name in distances if float(value[name, "nearest_train_ratio"]) < 1]
+    return [*lines, f"Other subjects' real masks: MMD² {score[FLOOR]['mmd2']:.3f}, KS {score[FLOOR]['ks']:.3f}.",
+            f"Closer to the training set than the test masks are: {', '.join(near)}."]
+
+
+def beside_look_up(value: pd.Series) -> list[str]:
+    """Is pix2pix better than looking an outline up in the training set? value: as in `beside_copy`."""
+    look, gan = ({key: float(value[name, key]) for key in ("mmd2", "coverage", "control_iou")}
+                 for name in ("nearest-train", PRIORPATH))
+    rows = [f"{found['mmd2']:6.3f}{found['coverage']:6.2f}{found['control_iou']:6.2f}  {name}"
+            for name, found in (("looked up in the training set", look), ("pix2pix", gan))]
+    return ["MMD², coverage and IoU to the outline:", *rows,
+            f"pix2pix {'is' if gan['mmd2'] < look['mmd2'] else 'is NOT'} closer to real masks (MMD²) than a look-up, "
+            f"and {'keeps' if gan['control_iou'] > look['control_iou'] else 'does NOT keep'} to the outline better."]
+
+
+def from_sketches(table: pd.DataFrame, methods: Sequence[str], source: str) -> list[str]:
+    """What methods make of sketches. table: metrics x methods, of `table.compare`. source: simulated, or drawn."""
+    return [f"From {source} sketches, {name} has an MMD² of {float(table.loc['mmd2', name]):.3f} (the sketch itself "
+            f"{float(table.loc['mmd2', 'COPY']):.3f}) and an IoU to the sketch of "
+            f"{float(table.loc['control_iou', name]):.3f}." for name in methods]
+
+
+def images_beside(metrics: pd.DataFrame) -> str:
+    """Are images better with a fine mask in between? metrics: tidy, of one cohort."""
+    image = metrics[metrics["metric"] == "image_mmd2"].set_index("method")
+    image = image[["value", "low", "high"]].apply(pd.to_numeric)
+    chain, direct = image.loc["coarse-to-fine-to-image"], image.loc["coarse-to-image"]
+    apart = direct["value"] < chain["low"] or direct["value"] > chain["high"]  # False without an interval
+    return (f"Images: via the fine mask {chain['value']:.3f} [{chain['low']:.3f}, {chain['high']:.3f}], straight from "
+            f"the outline {direct['value']:.3f} (image MMD², real-train {image.loc[FLOOR, 'value']:.3f}): the way via "
+            f"the fine mask is {'closer' if chain['value'] < direct['value'] else 'NOT closer'} to real images"
+            f"{'' if apart else ', but within the interval over subjects, so the two cannot be told apart here'}.")
 
 
 def _verdict(table: pd.DataFrame, metric: str, others: Sequence[str]) -> str:

@@ -35,7 +35,8 @@ def network() -> nn.Module:
 def perceived(pictures: Iterable[np.ndarray]) -> np.ndarray:
     """Features of masks or images, averaged over the picture at its own size: (N, 1280) float64.
 
-    pictures: masks (H, W) uint8 in {0, 1}, copied to three channels of {0, 255}, or RGB images (H, W, 3) uint8.
+    pictures: masks (H, W) uint8 in {0, 1}, copied to three channels of {0, 255}, or RGB images (H, W, 3) uint8, such as
+    label maps in the colours of their classes (`ppcore.metrics.sets`): a distance then depends on these colours too.
     """
     model, features = network(), []
     for picture in tqdm(pictures, desc="perception", unit="picture", leave=False):

@@ -55,7 +55,7 @@ def threshold_sensitivity(folder: str | Path, patches: list[str], threshold: int
 def stain_shares(rgb: np.ndarray, fine: np.ndarray) -> tuple[float, float]:
     """Shares of the tissue that are pink (eosin) and brown (DAB), each in [0, 1]; (0, 0) without tissue.
 
-    rgb: (H, W, 3) uint8. fine: (H, W) in {0, 1}, 1 = tissue. In optical density, -log10(I / 255), eosin absorbs green
+    rgb: (H, W, 3) uint8. fine: (H, W), above 0 = tissue. In optical density, -log10(I / 255), eosin absorbs green
     most, DAB blue, and haematoxylin red about as much as green (Ruifrok and Johnston 2001; Macenko et al. 2009). White
     is 255, not the patch's own glass: without glass, pixels above the threshold are pale tissue (seen in H&E: a median
     of 244, 204, 226). So if glass has a tenth less blue than red, pale H&E may look "neither" or "ihc".
@@ -90,7 +90,7 @@ def stain_check(folder: str | Path, index: pd.DataFrame, stain: str, patches: li
     for patch in tqdm(patches, desc="checking the stain", unit="patch"):
         fine = read_mask(Path(folder) / "fine" / f"{patch}.png")
         pink, brown = stain_shares(read_image(Path(folder) / "rgb" / f"{patch}.webp"), fine)
-        tissue = int(fine.sum())
+        tissue = int(np.count_nonzero(fine))
         rows.append({"file": file_of[patch], "patches": 1, "tissue": tissue, "pink": pink * tissue,
                      "brown": brown * tissue})
     columns = ["file", "patches", "tissue", "pink", "brown"]

@@ -19,17 +19,20 @@ LOCAL = 12.0  # px, sigma of the local mean
 OVERLAP = 0.35  # share of the uniform tissue that must meet itself at a lag
 
 
-def repetition(masks: Iterable[np.ndarray], coarsen: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-    """How strongly masks (H, W) in {0, 1} repeat themselves: `repetition`, `grid` and `n`.
+def repetition(masks: Iterable[np.ndarray], coarsen: Callable[[np.ndarray], np.ndarray],
+               of: int = 0) -> dict[str, float]:
+    """How strongly masks (H, W) in {0, 1}, or label maps, repeat themselves: `repetition`, `grid` and `n`.
 
-    coarsen: C, from mask to coarse mask. repetition: mean over masks of the highest autocorrelation. Chance alone gives
+    coarsen: C, from mask to coarse mask. of: the class whose places in uniform tissue are looked at: 0, the air in it,
+    or a further class, as nuclei. repetition: mean over masks of the highest autocorrelation. Chance alone gives
     any texture some height, so compare it with that of real masks. grid: highest autocorrelation summed over all masks.
     Chance averages out, and what repeats at the same distance in all masks remains: the wallpaper of an upsampling
-    network. n: masks with enough uniform tissue and air in it; both are nan if there are none.
+    network. n: masks with enough uniform tissue and enough of the class in it; both are nan if there are none.
     """
     highest, products, energies = [], [], []
     for mask in masks:
-        if (found := _autocorrelation(mask, coarsen(mask))) is not None:
+        outline = np.minimum(coarsen(mask), 1)
+        if (found := _autocorrelation((mask != of).astype(np.uint8), outline)) is not None:
             product, correlation, counts, area = found
             highest.append(correlation[_lags(counts.shape) & (counts >= OVERLAP * area)].max())
             energy = np.sqrt(product[0, 0])

@@ -1,10 +1,13 @@
 """How does each method score? Table 2 and similar tables, from the tidy rows of metrics.csv."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from ppcore.masks.labels import Classes
 from ppcore.methods.table import FLOOR, ROWS, names
+from ppcore.metrics.tidy import prefixes
+from ppcore.study.runs import Run
 
 METHODS = names()  # the rows of Table 2, in their order
 IMAGE_METHODS = (FLOOR, *names(makes="image"))
@@ -19,16 +22,31 @@ MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "k
                 "nearest_train_ratio", "copying_ct", "control_iou",
                 "control_boundary_f1", "control_fraction_error", "control_fraction_bias", "control_fraction_rank",
                 "diversity", "diversity_ratio")  # in the order in which notebook 08 shows them
+CLASS_METRICS = ("ks", "repetition", "grid", "control_iou", "control_boundary_f1", "control_fraction_asked",
+                 "control_fraction_obtained", "control_fraction_error", "control_fraction_rank", "number", "area",
+                 "area_spread", "nearest")  # of a further class of label maps
 COPYING_METRICS = ("nearest_train_ratio", "copying_ct", "nearest_train_ratio_pixels", "copying_ct_pixels",
                    "nearest_train_ratio_windows", "copying_ct_windows")
 IMAGE_METRICS = ("image_fid", "image_kid", "image_kd", "image_fd", "image_mmd2", "image_mmd_p", "image_w1_mean",
                  "image_control_iou")
 
 
+def mask_metrics(classes: Classes) -> tuple[str, ...]:
+    """MASK_METRICS, then CLASS_METRICS of each further class: those that notebook 08 shows."""
+    return MASK_METRICS + tuple(f"{named}{metric}" for named in prefixes(classes).values() for metric in CLASS_METRICS)
+
+
 def compare(scores: dict[str, list[dict]], metrics: Sequence[str]) -> pd.DataFrame:
     """Values of several methods as they are written: one row per metric, one column per method, "" if missing."""
     columns = {name: {row["metric"]: row["value"] for row in rows} for name, rows in scores.items()}
     return pd.DataFrame(columns).reindex(metrics).fillna("")
+
+
+def metrics_table(found: Iterable[tuple[str, str, int, list[dict]]], run: Run) -> pd.DataFrame:
+    """metrics.csv: COLUMNS, a line per row. found: protocol, method, seed of its training, and rows of `tidy`."""
+    return pd.DataFrame([{"cohort": run.cohort, "method": method, "protocol": protocol, **row, "seed": seed,
+                          "device": run.device, "commit": run.commit}
+                         for protocol, method, seed, rows in found for row in rows])[list(COLUMNS)]
 
 
 def table_2(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import ranksums
 
+from ppcore.masks.labels import MASK, Label
 from ppcore.masks.shapes import describe_all
 from ppcore.metrics.control import iou
 from ppcore.metrics.copying import (SIZE, copying_ct, descriptor_distance, nearest_outline, nearest_train_ratio,
@@ -120,3 +121,59 @@ def test_masks_too_small_or_all_tissue_have_no_windows_to_compare():
     for mask in (np.ones((64, 128), np.uint8), np.zeros((32, 32), np.uint8)):
         windows = draw_windows([mask], np.array(["a"]), 5, 0)
         assert windows.cells.shape == (0, 256) and window_rows(windows, windows, windows, resamples=9, seed=0) == []
+
+
+def with_nuclei(masks: list[np.ndarray], seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [np.where((mask > 0) & (cv2.GaussianBlur(rng.normal(size=mask.shape), (0, 0), 3) > 0.1), 2, mask).astype(np.uint8)
+            for mask in masks]
+
+
+def test_masks_have_the_distances_they_had_before_there_were_classes():
+    masks = blobs(6, 3)
+    small = small_masks(masks)
+    assert pixel_distances(small[:2], small[2:]).sum() == pytest.approx(5.359468837827056, rel=1e-12)
+    windows, known = draw_windows(masks[:3], np.arange(3), 50, 1), draw_windows(masks[3:], np.arange(3), 500, 1)
+    assert windows.cells.sum() == 6267.75
+    assert window_distances(windows, known).sum() == pytest.approx(17.973773956298828, rel=1e-6)
+
+
+def test_small_label_maps_have_the_tissue_of_small_masks_and_its_commonest_class():
+    block = np.zeros((64, 128), np.uint8)
+    block[:3, :8], block[3:5, :8], block[5:, :8] = 2, 1, 0  # 3, 2 and 3 eighths of a block of 8 x 8
+    large = np.kron(block, np.ones((1, 1), np.uint8))
+    small = small_masks([cv2.resize(large, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST)], 3)
+    assert np.array_equal(small[0].reshape(SIZE), block)
+    mixed = np.zeros((64 * 8, 128 * 8), np.uint8)
+    mixed[:3, :8], mixed[3:5, :8] = 2, 1  # 5 of 8 rows of the first block are tissue, more of them nuclei than not
+    assert small_masks([mixed], 3)[0, :2].tolist() == [2, 0]
+    masks = blobs(4, 5)
+    assert np.array_equal(small_masks(with_nuclei(masks, 1), 3) > 0, small_masks(masks))
+
+
+def test_pixel_distance_of_label_maps_is_a_mean_over_classes_by_hand():
+    one, other = np.array([[0, 1, 1, 2, 2, 2]]), np.array([[0, 1, 2, 2, 2, 1]])
+    assert pixel_distances(one, other, 3) == pytest.approx(1 - (1 / 1 + 1 / 3 + 2 / 4) / 3)
+    assert pixel_distances(one, one, 4) == 0  # a class that neither has
+    assert nearest_outline(one, np.vstack([other, one]), 3) == [1]
+
+
+def test_windows_of_full_tissue_are_compared_by_their_further_classes():
+    full, who = [np.ones((128, 192), np.uint8)] * 3, np.array(["a", "b", "c"])
+    train, others = with_nuclei(full, 1), with_nuclei(full, 2)
+    known = draw_windows(train, who, 5000, 1, classes=3)
+    assert len(known.cells) > 400 and known.cells.shape[1] == 2 * 256 and (known.cells[:, :256] == 1).all()
+    copies, new = (window_distances(draw_windows(maps, who, 60, 1, classes=3), known)
+                   for maps in ([each[:, ::-1].copy() for each in train], others))
+    assert copies.max() < 1e-3 and new.min() > 0.1
+    with pytest.raises(ValueError, match="holds the value 2"):
+        draw_windows(train, who, 5, 1)
+
+
+def test_a_copied_map_is_found_by_its_classes_where_its_tissue_is_like_any_other():
+    classes = (*MASK, Label("nuclei", "#3f2a82", 7, 9))
+    train, test = with_nuclei(blobs(30, 1), 3), with_nuclei(blobs(30, 2), 4)
+    described = describe_all(train, progress=False, classes=classes)
+    copies = describe_all(train[:10], progress=False, classes=classes)
+    held_out = descriptor_distance(described, describe_all(test, progress=False, classes=classes))
+    assert nearest_train_ratio(held_out, descriptor_distance(described, copies)) == pytest.approx(0, abs=1e-6)

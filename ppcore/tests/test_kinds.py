@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from ppcore.masks.kinds import (choose_k, cluster, exemplars, numbers_to_try, rank, shrink, spread_exemplars,
                                 stability, standardise)
+from ppcore.masks.labels import MASK, Label
 from ppcore.masks.shapes import describe_all
 from ppcore.study.errors import StudyError
 
@@ -145,3 +146,17 @@ def test_exemplars_go_round_the_kinds_and_round_the_subjects_of_each():
                           "rank": [1, 2, 3, 3, 1, 2]})
     assert spread_exemplars(table, 6) == ["a", "e", "c", "f", "b", "d"]  # c, of another subject, before the nearer b
     assert spread_exemplars(table, 3) == ["a", "e", "c"] and len(spread_exemplars(table, 99)) == 6
+
+
+def test_maps_of_one_tissue_are_told_apart_by_where_and_how_a_further_class_lies():
+    rng, drawn = np.random.default_rng(0), []
+    for i in range(10):
+        specks, block = np.ones((64, 128), np.uint8), np.ones((64, 128), np.uint8)
+        specks[rng.random((64, 128)) < 0.25] = 2
+        block[:, 9 * i:9 * i + 32] = 2
+        drawn += [specks, block]
+    described = standardise(describe_all(drawn, progress=False, classes=(*MASK, Label("nuclei", "#3f2a82", 7, 9))))
+    assert adjusted_rand_score(cluster(described, 2, 0, np.arange(20))[0], [0, 1] * 10) == 1
+    places = shrink(drawn, count=3)
+    assert places.shape == (20, 2 * 512) and (places[:, :512] == 1).all()  # all is tissue, however high its class
+    assert places[1, 512:].reshape(16, 32)[0].tolist() == [1] * 8 + [0] * 24  # the first block: the left quarter

@@ -6,7 +6,7 @@ from scipy.stats import beta, gaussian_kde, norm
 
 from ppcore.masks.make import coarse_mask
 from ppcore.metrics import distribution
-from ppcore.metrics.control import boundary_f1, control, disagreement, diversity, fraction_rank, iou
+from ppcore.metrics.control import boundary_f1, class_control, control, disagreement, diversity, fraction_rank, iou
 from ppcore.metrics.distribution import bootstrap_by_subject, draw_subjects, holm, kl_nats, kl_paper100, ks
 
 
@@ -219,3 +219,36 @@ def test_disagreement_by_hand_and_equal_to_diversity_for_samples_of_the_truth():
     assert 0.9 < ratio(scattered) < 1.1  # noise is as spread as it errs: the ratio alone is no praise
     with pytest.raises(ValueError, match="wanted"):
         disagreement(samples, np.zeros((2, 4), np.uint8))
+
+
+def test_draws_of_label_maps_differ_where_their_classes_do():
+    samples = np.array([[[0, 1, 2, 3]], [[0, 2, 2, 1]], [[0, 1, 2, 0]]], np.uint8)
+    assert diversity(samples, 4) == pytest.approx((2 + 1 + 2) / 3 / 4)  # not (3 - 1)^2: classes are no amounts
+    assert disagreement(samples, samples[0]) == pytest.approx((0 + 2 + 1) / 3 / 4)
+    with pytest.raises(ValueError, match="wanted 0 .air., 1"):
+        diversity(samples)
+    with pytest.raises(ValueError, match="0 to 2"):
+        diversity(samples, 3)
+    many = np.random.default_rng(0).integers(0, 4, (6, 5, 7), dtype=np.uint8)
+    pairs = [np.mean(many[i] != many[j]) for i in range(6) for j in range(i)]
+    assert diversity(many, 4) == pytest.approx(np.mean(pairs))
+    binary = np.random.default_rng(4).integers(0, 2, (5, 20, 30), dtype=np.uint8)
+    assert diversity(binary) == diversity(binary, 4) == 0.49833333333333335  # as it was before there were classes
+
+
+def test_control_of_a_class_by_hand():
+    asked = box(4, 4, 40)
+    asked[10:20, 10:20] = 2
+    made = box(4, 4, 40)
+    made[10:20, 15:25] = 2
+    tissue, nuclei, gland = class_control(asked, made, lambda labels: labels, 4)
+    assert tissue == control(box(4, 4, 40), box(4, 4, 40), lambda mask: mask)  # the class below it does not matter
+    assert nuclei["iou"] == pytest.approx(50 / 150) and nuclei["fraction_bias"] == 0
+    assert nuclei["fraction_asked"] == nuclei["fraction_obtained"] == 100 / 64**2
+    assert np.isnan(gland["iou"]) and np.isnan(gland["boundary_f1"]) and gland["fraction_obtained"] == 0
+    made[made == 2] = 1
+    _, nuclei, _ = class_control(asked, made, lambda labels: labels, 4)
+    assert nuclei["iou"] == 0 and nuclei["fraction_error"] == -nuclei["fraction_bias"] == 100 / 64**2
+    for wrong in (iou, boundary_f1):
+        with pytest.raises(ValueError, match="holds the value 2"):
+            wrong(asked, asked)

@@ -5,12 +5,26 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from ppcore.masks.labels import MASK, Label
 from ppcore.masks.make import coarse_mask, tissue_mask
-from ppcore.masks.shapes import DESCRIPTORS, RADII, SD_FLOOR, describe, describe_all
+from ppcore.masks.shapes import DESCRIPTORS, RADII, SD_FLOOR, describe, describe_all, names_of
 from ppcore.metrics import morphometry
 from ppcore.metrics.distribution import bootstrap_by_subject, ks
 from ppcore.metrics.morphometry import mmd, mmd_interval, wasserstein
 from ppcore.slides.phantom import Phantom, draw_slide
+
+
+NUCLEI, GLAND, STROMA = Label("nuclei", "#3f2a82", 7, 9), Label("gland", "#d55e00", 7, 9), Label("stroma", "#009e73", 7, 9)
+FOUR = (*MASK, NUCLEI, GLAND)
+
+
+def labelled(seed: int) -> np.ndarray:
+    """Tissue with square nuclei and one gland."""
+    labels, rng = blobs(seed), np.random.default_rng(seed)
+    labels[30:60, 40:80] = 3
+    for y, x in rng.integers(0, 90, (40, 2)):
+        labels[y:y + 5, x:x + 5] = 2
+    return labels
 
 
 def named(mask: np.ndarray) -> dict[str, float]:
@@ -227,3 +241,49 @@ def test_interval_needs_subjects():
 def test_descriptor_sets_are_checked(bad):
     with pytest.raises(ValueError, match="descriptors"):
         mmd(np.ones((4, 3)), bad)
+
+
+def test_a_mask_has_the_numbers_it_had_before_there_were_classes():
+    """Computed before a label map could be described."""
+    found = dict(zip(DESCRIPTORS, describe_all([blobs(0)], progress=False)[0], strict=True))
+    before = {"tissue_fraction": 0.5518391927083334, "edge_density": 0.15047200520833334, "euler_density": -214.84375,
+              "hole_log_area_mean": 0.10243544027480596, "correlation_down_8": 0.4158250272246341,
+              "opening_4": 0.7282111782922873, "closing_2": 0.062284365353186856}
+    assert {name: found[name] for name in before} == pytest.approx(before, rel=1e-12)
+    assert sum(found.values()) == pytest.approx(-189.74181464791562, rel=1e-12)
+
+
+def test_a_label_map_is_described_class_by_class_and_its_tissue_like_a_mask():
+    labels = labelled(1)
+    found = dict(zip(names_of(FOUR), describe_all([labels], progress=False, classes=FOUR)[0], strict=True))
+    for prefix, layer in (("", labels > 0), ("nuclei: ", labels == 2), ("gland: ", labels == 3)):
+        assert {name: found[prefix + name] for name in DESCRIPTORS} == named(layer.astype(np.uint8))
+
+
+def test_another_order_of_the_further_classes_permutes_the_descriptors_and_nothing_else():
+    names, swapped = names_of(FOUR), names_of((*MASK, GLAND, NUCLEI))
+    labels = [labelled(seed) for seed in range(6)]
+    turned = [np.array([0, 1, 3, 2], np.uint8)[each] for each in labels]
+    one = describe_all(labels, progress=False, classes=FOUR)
+    other = describe_all(turned, progress=False, classes=(*MASK, GLAND, NUCLEI))
+    order = [swapped.index(name) for name in names]
+    np.testing.assert_array_equal(one, other[:, order])
+    assert not np.array_equal(one, other)
+    assert mmd(one[:3], one[3:])[0] == pytest.approx(mmd(other[:3], other[3:])[0])
+
+
+def test_a_class_that_no_map_has_is_described_like_an_empty_mask_and_changes_no_distance():
+    labels = [labelled(seed) for seed in range(8)]
+    three = describe_all(labels, progress=False, classes=FOUR)
+    four = describe_all(labels, progress=False, classes=(*FOUR, STROMA))
+    np.testing.assert_array_equal(four[:, :81], three)
+    np.testing.assert_array_equal(four[:, 81:], np.tile(describe(np.zeros_like(labels[0])), (8, 1)))
+    assert np.isfinite(four).all()
+    assert mmd(four[:4], four[4:])[0] == pytest.approx(mmd(three[:4], three[4:])[0])
+
+
+def test_a_class_without_a_name_is_not_taken_for_tissue():
+    with pytest.raises(ValueError, match="holds the value 3: wanted 0 to 2"):
+        describe_all([labelled(0)], progress=False, classes=FOUR[:3])
+    with pytest.raises(ValueError, match="holds the value 3: wanted only 0"):
+        describe_all([labelled(0)], progress=False)

@@ -5,11 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ppcore.masks.labels import MASK, Label, write_labels
 from ppcore.masks.make import coarse_mask, write_mask
 from ppcore.metrics import rows as module
-from ppcore.metrics.rows import add_holm, control_rows, copying_rows, diversity_rows, similarity_rows
+from ppcore.metrics.rows import (add_holm, control_rows, copying_rows, diversity_rows, image_control_row, repetition_rows,
+                                 similarity_rows)
 from ppcore.metrics.sets import MaskSet, read_samples, read_set
-from ppcore.metrics.table import compare, table_2
+from ppcore.metrics.table import CLASS_METRICS, MASK_METRICS, compare, mask_metrics, table_2
 
 FEW = {"resamples": 20, "seed": 1}
 
@@ -109,3 +111,85 @@ def test_sets_are_read_as_they_were_written(tmp_path, sets):
     np.testing.assert_array_equal(found.descriptors, MaskSet(sets["real"].masks[3:1:-1], found.subjects).descriptors)
     assert [group.shape for group in read_samples(tmp_path, ["a", "b"], 2)] == [(2, 64, 96)] * 2
     np.testing.assert_array_equal(read_samples(tmp_path, ["a"], 2)[0][1], sets["real"].masks[2])
+
+
+FOUR = (*MASK, Label("nuclei", "#3f2a82", 7, 9), Label("gland", "#d55e00", 7, 9))
+
+
+def labelled(masks: MaskSet, seed: int, swapped: bool = False) -> MaskSet:
+    """The same tissue with nuclei and glands in it, in either order of the two classes."""
+    rng, maps = np.random.default_rng(seed), []
+    for mask in masks.masks:
+        labels = mask.copy()
+        for value, blur in ((2, 2), (3, 6)):
+            field = cv2.GaussianBlur(rng.normal(size=mask.shape), (0, 0), blur)
+            labels[(mask > 0) & (field > field.std())] = 5 - value if swapped else value
+        maps.append(labels)
+    return MaskSet(maps, masks.subjects, (*MASK, FOUR[3], FOUR[2]) if swapped else FOUR)
+
+
+def coarsen(labels: np.ndarray) -> np.ndarray:
+    return coarse_mask(labels, dense=((7, 9), (7, 9)))
+
+
+def label_rows(sets: dict[str, MaskSet], swapped: bool = False) -> dict[str, dict]:
+    real, made, train = (labelled(sets[name], i, swapped) for i, name in enumerate(("real", "real-train", "train")))
+    outlines = [coarsen(labels) for labels in real.masks]
+    return {row["metric"]: row for row in (
+        similarity_rows(real, made, permutations=9, **FEW) + copying_rows(train, real, made, **FEW)
+        + control_rows(outlines, made, coarsen, **FEW) + repetition_rows(made, coarsen))}
+
+
+def test_the_tissue_of_label_maps_has_the_rows_of_its_masks_and_each_class_has_its_own(sets):
+    found = label_rows(sets)
+    masks = {row["metric"]: row for row in (
+        similarity_rows(sets["real"], sets["real-train"], permutations=9, **FEW)
+        + control_rows([coarse_mask(mask) for mask in sets["real"].masks], sets["real-train"], coarse_mask, **FEW)
+        + repetition_rows(sets["real-train"], coarse_mask))}
+    of_tissue = [name for name in masks if name.startswith(("ks", "kl", "control", "repetition", "grid", "w1"))]
+    assert {name: found[name] for name in of_tissue if name != "w1_mean"} == {
+        name: masks[name] for name in of_tissue if name != "w1_mean"}
+    assert not any(":" in name for name in masks)
+    assert {f"{name}: ks" for name in ("nuclei", "gland")} < set(found)
+    assert mask_metrics(FOUR) == MASK_METRICS + tuple(f"{name}: {metric}" for name in ("nuclei", "gland") for metric in
+                                                      CLASS_METRICS) and mask_metrics(MASK) == MASK_METRICS
+
+
+def test_another_order_of_the_classes_changes_no_row_but_the_order(sets):
+    one, other = label_rows(sets), label_rows(sets, swapped=True)
+    assert list(one) != list(other) and set(one) == set(other)
+    one, other = ({name: pd.to_numeric(pd.Series(row).drop("metric"), errors="coerce").tolist() for name, row in rows.items()
+                   if "pixels" not in name and ": control" not in name}  # what is painted last wins a tie, and is on top in C
+                  for rows in (one, other))
+    for name in one:
+        assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6, nan_ok=True)
+
+
+def test_control_of_a_class_is_a_mean_over_the_maps_that_have_it():
+    half = np.ones((64, 96), np.uint8)
+    half[10:40, 10:40] = 2
+    plain, moved = np.ones((64, 96), np.uint8), np.roll(half, 15, axis=1)
+    made = MaskSet([half, moved, plain, plain], np.array(list("abcd")), FOUR)
+    rows = {row["metric"]: row for row in control_rows([half, half, half, plain], made, lambda labels: labels, **FEW)}
+    assert rows["nuclei: control_iou"]["value"] == f"{(1 + 1 / 3 + 0) / 3:.6g}" and rows["nuclei: control_iou"]["n"] == 3
+    share = 900 / half.size
+    assert rows["nuclei: control_fraction_asked"]["value"] == f"{share * 3 / 4:.6g}"
+    assert rows["nuclei: control_fraction_obtained"]["value"] == f"{share / 2:.6g}"
+    assert rows["gland: control_iou"] == {"metric": "gland: control_iou", "value": "nan", "low": "", "high": "", "n": 0}
+    assert rows["control_iou"]["value"] == "1"  # all of it is tissue
+
+
+def test_the_tissue_of_an_image_is_held_against_the_tissue_of_its_map():
+    labels = np.zeros((64, 96), np.uint8)
+    labels[:32], labels[:8] = 1, 2
+    rgb = np.where(labels[..., None] > 0, np.uint8(100), np.uint8(250)).repeat(3, axis=2)
+    assert image_control_row([labels], [rgb], 204)["value"] == "1"
+
+
+def test_sets_of_label_maps_are_read_as_they_were_written(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 4, (64, 96), dtype=np.uint8)
+    write_labels(tmp_path / "a_0.png", labels, FOUR)
+    found = read_set(tmp_path, ["a"], ["s"], "_0", FOUR)
+    assert np.array_equal(found.masks[0], labels) and found.descriptors.shape == (1, 81)
+    assert found.fractions == pytest.approx([(labels > 0).mean()]) and found.shares.sum() == pytest.approx(1)
+    assert found.shares[0, 3] == (labels == 3).mean()

@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from ppcore.masks.labels import MASK, Label
 from ppcore.masks.make import coarse_mask, keep_outline
 from ppcore.metrics.control import iou
 from ppcore.metrics.morphometry import mmd, mmd_interval
 from ppcore.metrics.perception import cubic_kernel, frechet, perceived
 from ppcore.metrics.repetition import repetition
+from ppcore.metrics.sets import MaskSet
 
 H, W = 192, 256
 
@@ -98,3 +100,45 @@ def test_held_label_maps_keep_their_tissue_and_no_block_of_a_further_class():
     both = (fine > 0) & (held > 0)
     np.testing.assert_array_equal(held[both], fine[both])  # what stays tissue keeps its class
     assert (held[fine == 0] < 2).all()  # what becomes tissue is of none
+
+
+def nuclei(seed: int, lattice: bool) -> np.ndarray:
+    """Tissue without gaps, with nuclei of 6 px on a lattice of 24 px, or at random."""
+    labels, rng = np.ones((H, W), np.uint8), np.random.default_rng(seed)
+    places = ([(y, x) for y in range(6, H, 24) for x in range(6, W, 24)] if lattice else
+              rng.integers(0, (H - 6, W - 6), (80, 2)))
+    for y, x in places:
+        labels[y:y + 6, x:x + 6] = 2
+    return labels
+
+
+def test_nuclei_on_a_lattice_repeat_and_those_at_random_do_not():
+    def whole(labels: np.ndarray) -> np.ndarray:
+        return np.ones_like(labels) * 2  # dense everywhere: still uniform tissue
+
+    at_random, on_lattice = ([nuclei(seed, lattice) for seed in range(4)] for lattice in (False, True))
+    assert repetition(on_lattice, whole, of=2)["grid"] > 0.9 and repetition(on_lattice, whole, of=2)["n"] == 4
+    assert repetition(at_random, whole, of=2)["repetition"] < 0.4
+    assert repetition(on_lattice, whole)["n"] == 0  # no air in the tissue
+    assert repetition(at_random, whole, of=3)["n"] == 0  # none of the class
+
+
+def test_the_air_in_tissue_is_that_of_the_mask_whatever_classes_lie_in_it():
+    masks = [tissue(seed) for seed in range(3)]
+    before = repetition(masks, coarse_mask)
+    assert before == pytest.approx({"repetition": 0.1103659546864963, "grid": 0.054834055220880515, "n": 3}, rel=1e-9)
+    labelled = [np.where((mask > 0) & (nuclei(seed, False) == 2), 2, mask).astype(np.uint8) for seed, mask in enumerate(masks)]
+    assert repetition(labelled, lambda labels: coarse_mask(labels, dense=((7, 9),))) == before
+
+
+def test_a_network_is_shown_a_mask_as_ever_and_a_label_map_in_colours():
+    masks = [tissue(0)]
+    assert MaskSet(masks, np.zeros(1)).pictures is masks
+    classes = (MASK[0], Label("tissue", "#f2c6d6"), Label("nuclei", "#3f2a82", 7, 9))
+    labels = np.where(nuclei(0, True) == 2, 2, tissue(0)).astype(np.uint8)
+    shown = MaskSet([labels], np.zeros(1), classes).pictures
+    assert len(shown) == 1 and shown[0].shape == (H, W, 3)
+    for value, colour in enumerate(((255, 255, 255), (0xf2, 0xc6, 0xd6), (0x3f, 0x2a, 0x82))):
+        assert (shown[0][labels == value] == colour).all()
+    with pytest.raises(ValueError, match="holds the value 2"):
+        perceived([labels])

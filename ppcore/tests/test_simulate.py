@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from ppcore.masks import simulate
+from ppcore.masks.labels import MASK, Label
 from ppcore.masks.make import coarse_mask, read_mask, tissue_mask
 from ppcore.masks.simulate import HANDS, INDEX, Sketch, augment, simulate_sketch, sketch_set
 from ppcore.metrics.control import iou
@@ -249,3 +251,54 @@ def test_a_set_is_whole_or_not_there_and_drawings_are_not_written_over(sketch, t
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(sketch_set(mine, 0, 7, tmp_path / "other")) == 1
+
+
+def labelled(sketch: np.ndarray) -> np.ndarray:
+    """The L with nuclei dense in its foot, and a gland in its stem."""
+    labels = sketch.copy()
+    labels[160:200, 200:360:6] = labels[160:200, 201:360:6] = labels[160:200, 202:360:6] = 2
+    labels[80:140, 110:150] = 3
+    return labels
+
+
+DENSE = ((7, 9), (7, 9))
+
+
+def test_a_mask_has_the_sketches_it_had_before_there_were_classes(sketch):
+    """Tissue in px, computed before a label map could be sketched."""
+    assert [int(simulate_sketch(sketch, 7, hand).sum()) for hand in HANDS] == [19992, 19855, 15543]
+    assert [int(augment(sketch, seed).sum()) for seed in (1, 2, 3)] == [15470, 36225, 38458]
+
+
+@pytest.mark.parametrize("accuracy", HANDS)
+def test_the_hand_draws_tissue_as_ever_and_each_class_where_it_is_dense(accuracy, sketch):
+    labels = labelled(sketch)
+    drawn = simulate_sketch(labels, 7, accuracy, DENSE)
+    assert np.array_equal(np.minimum(drawn, 1), simulate_sketch(sketch, 7, accuracy))
+    coarse = coarse_mask(labels, dense=DENSE)
+    for value in (2, 3):  # not nucleus by nucleus, but where they are dense
+        agreed = iou((drawn == value).astype(np.uint8), (coarse == value).astype(np.uint8))
+        assert agreed > {"careful": 0.75, "quick": 0.55, "rough": 0.3}[accuracy]
+    assert len(areas((drawn == 2).astype(np.uint8))) == 2 < len(areas((labels == 2).astype(np.uint8)))  # one island, and all around it
+
+
+def test_a_variation_moves_the_classes_with_their_tissue(sketch):
+    labels = labelled(sketch)
+    labels[labels == 2] = 1
+    for seed in range(12):
+        varied = augment(labels, seed)
+        assert np.array_equal(np.minimum(varied, 1), augment(sketch, seed))
+        assert np.array_equal(augment(sketch * np.uint8(2), seed), augment(sketch, seed) * 2)  # a class that is all the tissue
+        gland = (varied == 3).astype(np.uint8)
+        if gland.any():  # it lies in the stem, as before: air is no nearer than the elastic part and the brush allow
+            assert cv2.erode(np.minimum(varied, 1), np.ones((3, 3), np.uint8))[gland > 0].mean() > 0.9
+
+
+def test_a_set_of_label_maps_shows_its_colours_and_counts_its_tissue(sketch, tmp_path):
+    classes = (*MASK, Label("nuclei", "#3f2a82", 7, 9), Label("gland", "#d55e00", 7, 9))
+    labels = labelled(sketch)
+    index = sketch_set([Sketch("bob", labels, "drawn")], 1, 7, tmp_path / "a", classes)
+    assert np.array_equal(read_mask(tmp_path / "a" / "bob_0.png"), labels)
+    assert index["tissue_fraction"][0] == (labels > 0).mean()
+    with Image.open(tmp_path / "a" / "bob_0.png") as image:
+        assert (0x3f, 0x2a, 0x82) in {colour for _, colour in image.convert("RGB").getcolors()}

@@ -13,6 +13,8 @@ from PIL import Image
 
 from ppcore.masks import sketches as reader
 from ppcore.masks.labelme import LARGEST_BYTES, MOST_POINTS, read_labelme, write_labelme
+from ppcore.masks.labels import Label, write_labels
+from ppcore.masks.labels import palette as palette_of
 from ppcore.masks.make import write_mask
 from ppcore.masks.sketches import list_drawings, load_sketches, read_sketch, resize_mask
 from ppcore.metrics.control import iou
@@ -368,9 +370,63 @@ def test_the_workflow_watches_exactly_what_is_read(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         (tmp_path / name / ("coarse.png" if name == "other" else "sketch.png")).write_text("x")
     read = []
-    monkeypatch.setattr(reader, "read_sketch", lambda path, *how: read.append(path) or (TISSUE, ""))
+    monkeypatch.setattr(reader, "read_sketch", lambda path, *how, **more: read.append(path) or (TISSUE, ""))
     with pytest.warns(StudyWarning):
         load_sketches(tmp_path, *SHAPE)
     assert sorted(read) == sorted(list_drawings(tmp_path)[0])
     assert [str(path.relative_to(tmp_path)) for path in sorted(read)] == ["a.png", "b.TIF", "c.json", "gland/sketch.png"]
     assert "list_drawings(folder)" in (REPOSITORY / "notebooks" / "Snakefile").read_text()
+
+
+CLASSES = (Label("air", "#ffffff"), Label("tissue", "#f2c6d6"), Label("nuclei", "#3f2a82", 7, 9), Label("Gland", "#d55e00", 7, 9))
+LABELS = TISSUE.copy()
+LABELS[30:60, 40:60], LABELS[26:46, 100:140] = 2, 3
+
+
+def coloured() -> np.ndarray:
+    return palette_of(CLASSES)[LABELS]
+
+
+def test_a_coloured_drawing_has_the_classes_of_its_colours(tmp_path):
+    Image.fromarray(coloured()).save(tmp_path / "a.png")
+    write_labels(tmp_path / "b.png", LABELS, CLASSES)  # as the study stores them
+    Image.fromarray(np.dstack([coloured(), (LABELS > 0) * np.uint8(255)])).save(tmp_path / "c.png")
+    for name in "abc":
+        labels, remark = read_sketch(tmp_path / f"{name}.png", *SHAPE, classes=CLASSES)
+        assert np.array_equal(labels, LABELS) and remark == "in the colours of the classes"
+    assert np.array_equal(read_sketch(tmp_path / "a.png", 60, 100, classes=CLASSES)[0], LABELS[::2, ::2])
+    [(_, labels, _), *_] = load_sketches(tmp_path, *SHAPE, classes=CLASSES)
+    assert np.array_equal(labels, LABELS)
+
+
+def test_a_jpeg_and_a_pen_of_nearly_the_colour_are_read_and_foreign_colours_named_with_their_px(tmp_path):
+    noisy = np.clip(coloured() + np.random.default_rng(1).normal(0, 8, (*SHAPE, 3)), 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "a.jpg", quality=92)
+    labels, _ = read_sketch(tmp_path / "a.jpg", *SHAPE, classes=CLASSES)
+    assert (labels == LABELS).mean() > 0.99
+    foreign = coloured()
+    foreign[90:100, 0:50], foreign[90:100, 50:70] = (0, 255, 0), (0, 0, 255)
+    Image.fromarray(foreign).save(tmp_path / "a.png")
+    labels, remark = read_sketch(tmp_path / "a.png", *SHAPE, classes=CLASSES)
+    assert np.array_equal(labels[:90], LABELS[:90])
+    assert remark.endswith("; 700 px have none of them and took the nearest: #00ff00 500 px, #0000ff 200 px")
+
+
+def test_a_gray_drawing_still_says_tissue_and_air(tmp_path):
+    for number, image in enumerate((DRAWINGS["gray"], DRAWINGS["one bit"], DRAWINGS["16 bits"], DRAWINGS["opaque"])):
+        image.save(tmp_path / f"{number}.png")
+        mask, remark = read_sketch(tmp_path / f"{number}.png", *SHAPE, classes=CLASSES)
+        assert np.array_equal(mask, TISSUE) and remark == "dark on light"
+
+
+def test_outlines_have_the_classes_that_their_labels_name(tmp_path):
+    def rectangle(label, *points):
+        return {"shape_type": "rectangle", "label": label, "points": points}
+
+    path = labelme(tmp_path / "a.json", [rectangle("tumour", (30, 20), (150, 80)), rectangle("hole", (60, 40), (90, 60)),
+                                         rectangle(" Nuclei", (40, 30), (60, 60)), rectangle("gland", (100, 26), (140, 46))])
+    labels, remark = read_sketch(path, *SHAPE, classes=CLASSES)
+    assert np.array_equal(labels, LABELS)
+    assert remark == "outlines: rectangle 4; 1 of them gland; 1 of them nuclei; 1 of them cut out"
+    mask, remark = read_sketch(path, *SHAPE)
+    assert np.array_equal(mask, LABELS > 0) and remark == "outlines: rectangle 4; 1 of them cut out"
