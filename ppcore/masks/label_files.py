@@ -34,11 +34,12 @@ class LabelFile:
 
     window: makes the label map (height, width) uint8 of a window from its corner (x, y), px of the image's finest level,
     its size (height, width) and its scale, px of that level per px of the window along x and y. unknown: number and area
-    in px of the regions of each class that is not in the table. left_out: number of regions, by reason.
+    in px of the regions of each class that is not in the table, by its name; of a PNG by its value, as one region.
+    left_out: number of regions, by reason.
     """
 
     window: Callable[[tuple[float, float], tuple[int, int], tuple[float, float]], np.ndarray]
-    unknown: dict[str, tuple[int, float]] = field(default_factory=dict)
+    unknown: dict[str | int, tuple[int, float]] = field(default_factory=dict)
     left_out: Counter = field(default_factory=Counter)
 
 
@@ -47,10 +48,10 @@ def read_label_file(path: Path, height: int, width: int, classes: Classes) -> La
     if path.suffix.lower() == ".png":
         values = read_values(path, height, width)
         counts = sum(np.bincount(row, minlength=256) for row in values)
-        unknown = {f"value {value}": (1, float(counts[value])) for value in np.flatnonzero(counts) if value >= len(classes)}
+        unknown = {value: (1, float(counts[value])) for value in np.flatnonzero(counts).tolist() if value >= len(classes)}
         return LabelFile(lambda corner, size, scale: _sample(values, corner, size, scale), unknown)
     regions, left_out = read_regions(path, height, width)
-    unknown: dict[str, tuple[int, float]] = {}
+    unknown: dict[str | int, tuple[int, float]] = {}
     of_value: list[list[tuple[int, Region]]] = [[] for _ in classes]
     for region in regions:
         value = value_of(region.name, classes)

@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ppcore.masks.label_files import KINDS, LabelFile, read_label_file
-from ppcore.masks.labels import TABLE, Classes, read_classes, write_classes, write_labels
+from ppcore.masks.labels import MOST, TABLE, Classes, read_classes, write_classes, write_labels
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import PLACES
 from ppcore.slides.cut import STATES
@@ -139,16 +139,23 @@ def _paint(found: LabelFile, patches: pd.DataFrame, fine: Path, scale: tuple[flo
     return empty
 
 
-def _wanted_lines(path: Path, classes: Classes, unknown: dict[str, tuple[int, float]]) -> str:
-    """What to say of classes without a line, with the lines that classes.csv would need. Large regions come first, since
-    they are painted first."""
-    order = sorted(unknown, key=lambda name: (-unknown[name][1] / unknown[name][0], name))
-    names = [*(label.name for label in classes), *([] if classes else ["other"]), *order]
-    lines = [f"{value},{name},{COLOURS[value % len(COLOURS)]}" for value, name in enumerate(names)][len(classes):]
-    counts = ", ".join(f"{name} ({unknown[name][0]})" for name in order) or "no class"
-    return (f"{path} {'lacks' if classes else 'is missing;'} classes of the label files, with their number of regions: {counts}. "
-            "Write these lines, in the order in which they are to be painted, with names and colours to your liking:\n"
-            + "\n".join([*(["value,name,colour"] if not classes else []), *lines]))
+def _wanted_lines(path: Path, classes: Classes, unknown: dict[str | int, tuple[int, float]]) -> str:
+    """What to say of classes without a line, with the lines that classes.csv would need: a value of a PNG keeps its
+    place, names come in the order of the size of their regions, as large ones are to be painted first."""
+    drawn = sorted((name for name in unknown if isinstance(name, str)), key=lambda name: (-unknown[name][1] / unknown[name][0], name))
+    values = sorted(unknown.keys() - set(drawn))
+    counts = ", ".join([f"{name} ({unknown[name][0]} region{'s' * (unknown[name][0] > 1)})" for name in drawn]
+                       + [f"value {value} ({unknown[value][0]} PNG)" for value in values])
+    said = f"{path} {'lacks' if classes else 'is missing;'} classes of the label files: {counts or 'none were found'}. "
+    if values and values[-1] >= MOST:
+        return said + f"At most {MOST} classes are possible: store them as 0, 1, 2 and so on, not as gray levels"
+    names = [label.name for label in classes] or ["other"]
+    while drawn or len(names) <= max(values, default=0):
+        named = drawn and len(names) not in values
+        names.append(drawn.pop(0) if named else f"class {len(names)}")
+    lines = [f"{value},{name},{COLOURS[value % len(COLOURS)]}" for value, name in enumerate(names)]
+    return (said + "Write these lines, in the order in which they are to be painted, with names and colours to your "
+            "liking:\n" + "\n".join(lines[len(classes):] if classes else ["value,name,colour", *lines]))
 
 
 def _without(index: pd.DataFrame, table: pd.DataFrame, folder: Path, why: dict[str, str],
