@@ -44,7 +44,8 @@ def export_slides(models: Models, folder: str | Path, pairs: Iterable[str], mpp:
         warn(f"cohort {models.cohort} has no trained image model: slides of the labels are stored, none of images")
     for pair in tqdm(list(pairs), desc="slides", unit="pair"):
         labels = read_mask(Path(folder) / "fine" / f"{pair}.png")
-        write_pyramid(place / f"{pair}_labels.tif", palette(classes)[labels], mpp, "PriorPath", "lossless", averaged=False)
+        colours = palette(classes)[labels]
+        write_pyramid(place / f"{pair}_labels.tif", colours, mpp, "PriorPath", "lossless", averaged=False)
         write_geojson(place / f"{pair}.geojson", labels, classes)
         if models.image:
             image = read_image(Path(folder) / "rgb" / f"{pair}.webp")
@@ -58,5 +59,6 @@ def slide_mpp(models: Models) -> float:
         return BOX_MPP
     mpp = float(pd.to_numeric(load_index(patches)["mpp"]).median())
     if math.isnan(mpp):
-        raise StudyError(f"the images of cohort {models.cohort} state no um per px, which a slide needs: give it as --mpp 0.5")
+        raise StudyError(f"the images of cohort {models.cohort} state no um per px, which a slide needs: give it as "
+                         "--mpp 0.5")
     return mpp

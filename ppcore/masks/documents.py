@@ -11,7 +11,8 @@ MOST_VALUES = 6_000_000  # per file; each takes about 70 bytes once parsed
 MOST_ELEMENTS = 1_000_000  # per XML file; each takes about 500 bytes once parsed
 
 
-def read_json(path: Path, program: str, largest: int = LARGEST_BYTES, most: int = MOST_VALUES, smaller: str = "") -> object:
+def read_json(path: Path, program: str, largest: int = LARGEST_BYTES, most: int = MOST_VALUES,
+              smaller: str = "") -> object:
     """The content of a JSON file in UTF-8 or UTF-16, with or without its mark.
 
     program: that should have written it, for the messages. largest: bytes. most: values. smaller: how to save it with
@@ -44,8 +45,8 @@ def read_xml(path: Path, program: str) -> ElementTree.Element:
     if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
         raise StudyError(f"{path.name} defines a document type: wanted the plain XML of {program}")
     if (elements := plain.count(b"<")) > 2 * MOST_ELEMENTS:
-        raise StudyError(f"{path.name} holds {elements // 2:,} elements; wanted at most {MOST_ELEMENTS:,}: simplify its "
-                         "outlines")
+        raise StudyError(f"{path.name} holds {elements // 2:,} elements; wanted at most {MOST_ELEMENTS:,}: simplify "
+                         "its outlines")
     try:
         return ElementTree.fromstring(stored)
     except (ElementTree.ParseError, LookupError, ValueError, RecursionError, MemoryError) as error:

@@ -21,10 +21,11 @@ from ppcore.study.files import write_text
 FLAT = ("Point", "MultiPoint", "LineString", "MultiLineString", "no geometry")  # which have no area
 
 
-def geojson_regions(content: object) -> tuple[list[Region], Counter]:
+def geojson_regions(content: object, corner: tuple[int, int] = (0, 0)) -> tuple[list[Region], Counter]:
     """The regions of a GeoJSON file's content, and how many features that have no area there are, by type.
 
-    A class without a name is "". Raises `StudyError`, to be completed by the file's name, for other content.
+    corner: from which its coordinates count. QuPath takes that of the part that was scanned, where a slide states one
+    (https://github.com/qupath/qupath/issues/820). A class without a name is "". Raises `StudyError`, to be completed by the file's name, for other content.
     """
     regions, flat = [], Counter()
     features = _features(content)
@@ -37,7 +38,7 @@ def geojson_regions(content: object) -> tuple[list[Region], Counter]:
             for rings in polygons:
                 if not isinstance(rings, list) or not rings:
                     raise StudyError("has a polygon without rings")
-                outer, *holes = map(ring_of, rings)
+                outer, *holes = (ring_of(ring) + corner for ring in rings)
                 regions.append(Region(name, outer, tuple(holes)))
         except StudyError as error:
             raise StudyError(f"feature {number} of {len(features)} {error}") from None

@@ -32,10 +32,10 @@ KINDS = (".png", ".geojson", ".json", ".xml")
 class LabelFile:
     """One label file, read.
 
-    window: makes the label map (height, width) uint8 of a window from its corner (x, y), px of the image's finest level,
-    its size (height, width) and its scale, px of that level per px of the window along x and y. unknown: number and area
-    in px of the regions of each class that is not in the table, by its name; of a PNG by its value, as one region.
-    left_out: number of regions, by reason.
+    window: makes the label map (height, width) uint8 of a window from its corner (x, y), px of the image's finest
+    level, its size (height, width) and its scale, px of that level per px of the window along x and y. unknown: number
+    and area in px of the regions of each class that is not in the table, by its name; of a PNG by its value, as one
+    region. left_out: number of regions, by reason.
     """
 
     window: Callable[[tuple[float, float], tuple[int, int], tuple[float, float]], np.ndarray]
@@ -43,14 +43,19 @@ class LabelFile:
     left_out: Counter = field(default_factory=Counter)
 
 
-def read_label_file(path: Path, height: int, width: int, classes: Classes) -> LabelFile:
-    """Read the labels of an image of that size. Raises `StudyError` for a file that is broken or of another size."""
+def read_label_file(path: Path, height: int, width: int, classes: Classes,
+                    scanned: tuple[int, int] = (0, 0)) -> LabelFile:
+    """Read the labels of an image of that size. scanned: corner (x, y) of the part of a slide that was scanned.
+
+    Raises `StudyError` for a file that is broken or of another size.
+    """
     if path.suffix.lower() == ".png":
         values = read_values(path, height, width)
         counts = sum(np.bincount(row, minlength=256) for row in values)
-        unknown = {value: (1, float(counts[value])) for value in np.flatnonzero(counts).tolist() if value >= len(classes)}
-        return LabelFile(lambda corner, size, scale: _sample(values, corner, size, scale), unknown)
-    regions, left_out = read_regions(path, height, width)
+        beyond = [value for value in np.flatnonzero(counts).tolist() if value >= len(classes)]
+        return LabelFile(lambda corner, size, scale: _sample(values, corner, size, scale),
+                         {value: (1, float(counts[value])) for value in beyond})
+    regions, left_out = read_regions(path, height, width, scanned)
     unknown: dict[str | int, tuple[int, float]] = {}
     of_value: list[list[tuple[int, Region]]] = [[] for _ in classes]
     for region in regions:
@@ -70,7 +75,8 @@ def value_of(name: str, classes: Classes) -> int | None:
     return next((names.index(own) for own in (name, name.split(":")[0].strip()) if own in names), None)
 
 
-def read_regions(path: Path, height: int, width: int) -> tuple[list[Region], Counter]:
+def read_regions(path: Path, height: int, width: int,
+                 scanned: tuple[int, int] = (0, 0)) -> tuple[list[Region], Counter]:
     """The regions of a file that lie on an image of that size, and how many others there are, by reason."""
     try:
         if path.suffix.lower() == ".xml":
@@ -78,7 +84,7 @@ def read_regions(path: Path, height: int, width: int) -> tuple[list[Region], Cou
         elif isinstance(content := read_json(path, "QuPath or Labelme"), dict) and "shapes" in content:
             regions, flat = labelme_regions(path, height, width), Counter()
         else:
-            regions, flat = geojson_regions(content)
+            regions, flat = geojson_regions(content, scanned)
         kept, left_out = sort_out(regions, height, width)
     except StudyError as error:
         said = str(error)
@@ -87,12 +93,12 @@ def read_regions(path: Path, height: int, width: int) -> tuple[list[Region], Cou
 
 
 def read_values(path: Path, height: int, width: int) -> np.ndarray:
-    """The class values (height, width) uint8 of a PNG, of an image of that size. Raises `StudyError` for another file."""
+    """The class values (height, width) uint8 of a PNG, of an image of that size. Raises `StudyError` for other files."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
             if image.size != (width, height):  # known from the header, before decoding
-                raise StudyError(f"{path.name} has {image.height} x {image.width} px; wanted {height} x {width}, the size of "
-                                 "its image: export it without downsampling")
+                raise StudyError(f"{path.name} has {image.height} x {image.width} px; wanted {height} x {width}, the "
+                                 "size of its image: export it without downsampling")
             if image.mode not in ("L", "P", "1"):
                 raise StudyError(f"{path.name} has the mode {image.mode}; wanted one channel of 8 bits, or a palette")
             return np.array(image, np.uint8)

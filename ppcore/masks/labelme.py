@@ -193,7 +193,7 @@ def _corners(kind: str, points: np.ndarray) -> np.ndarray:
 
 
 def _bitmap(shape: dict, points: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """Labelme's `mask`: a PNG whose upper left and lower right pixel are `points`; bool (h, w), its left and its top."""
+    """Labelme's `mask`, a PNG whose upper left and lower right pixel are `points`: bool (h, w), its left and its top."""
     (left, top), (right, bottom) = points[:2].round().astype(int).tolist()
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"])), formats=("PNG",)) as image:

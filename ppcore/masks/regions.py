@@ -140,7 +140,7 @@ def paint(mask: np.ndarray, points: np.ndarray, value: int) -> None:
 
 
 def outlines(mask: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Outer ring (N, 2) and holes of each part of a mask (H, W), along the edges of its pixels, so that areas are exact.
+    """Outer ring (N, 2) and holes of each part of a mask (H, W), along the edges of its pixels: areas are exact.
 
     A part's pixels are joined by sides, not corners: its rings then touch at most in points, as polygons may.
     """

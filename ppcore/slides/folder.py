@@ -22,7 +22,8 @@ SUFFIXES = SLIDES + FIELDS
 LABELS = "labels"  # folder of the user's own labels of the images, see `ppcore.slides.own_labels`
 LABEL_TABLES = ("classes.csv", "labels.csv")
 OWN = ("manifest.csv", "phantom.json")  # of the study itself: what was downloaded or drawn
-UNSAID = ("hidden", "a part of ", "names the subjects", "of the study itself", "labels of the images")  # reasons that need no warning
+# Reasons that need no warning
+UNSAID = ("hidden", "a part of ", "names the subjects", "of the study itself", "labels of the images")
 
 
 @dataclass(frozen=True)

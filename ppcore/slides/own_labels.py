@@ -49,7 +49,7 @@ def own_labels(index: pd.DataFrame, table: pd.DataFrame, folder: str | Path, sou
             if file not in matched:
                 raise StudyError(f"no labels: wanted {LABELS}/{Path(file).stem} with one of {' '.join(KINDS)}")
             slide = open_slide(paths[file], mpp)
-            found = read_label_file(matched[file], *slide.full[::-1], classes)
+            found = read_label_file(matched[file], *slide.full[::-1], classes, slide.scanned)
         except StudyError as error:
             if strict:
                 raise StudyError(f"{file}: {error} (strict=true stops at the first such file)") from None
@@ -62,11 +62,13 @@ def own_labels(index: pd.DataFrame, table: pd.DataFrame, folder: str | Path, sou
             empty += _paint(found, patches, folder / "fine", slide.scale, classes)
     if unknown or not classes:
         raise StudyError(_wanted_lines(place / TABLE, classes, unknown))
-    for counts, what in ((left_out, "of the regions, "), (Counter({"in which nothing is labelled": len(empty)}), "of the patches, ")):
-        if counts.total():
-            warn(f"{what}{', '.join(f'{count} {reason}' for reason, count in counts.most_common())} are left out")
+    if left_out:
+        warn(f"left out of the labels: {', '.join(f'{count} {reason}' for reason, count in left_out.most_common())}")
+    if empty:
+        warn(f"{len(empty)} patches in which nothing is labelled are dropped as air")
     if why:
-        warn(f"{len(why)} of {len(table)} images are left out: {some([f'{file}: {said}' for file, said in why.items()])}")
+        reasons = [f"{file}: {reason}" for file, reason in why.items()]
+        warn(f"{len(why)} of {len(table)} images are left out: {some(reasons)}")
     write_classes(folder, classes)
     return _without(index, table, folder, why, empty)
 
@@ -92,8 +94,8 @@ def match_labels(files: list[str], images: Path) -> dict[str, Path]:
     listed = place / "labels.csv"
     names = _listed(listed, files, there) if listed.is_file() else _by_stem(files, sorted(there))
     if twice := [name for name, count in Counter(names.values()).items() if count > 1]:
-        raise StudyError(f"{place}: {some(twice)} would belong to two images: keep one label file per image, or name them in "
-                         f"{listed.name} (file,labels)")
+        raise StudyError(f"{place}: {some(twice)} would belong to two images: keep one label file per image, or name "
+                         f"them in {listed.name} (file,labels)")
     if alone := sorted(set(there) - set(names.values())):
         warn(f"{len(alone)} label files belong to no image: {some(alone)}")
     return {file: there[name] for file, name in names.items()}
@@ -108,9 +110,11 @@ def _by_stem(files: list[str], there: list[str]) -> dict[str, str]:
     names = {}
     for file in files:
         path = Path(file)
-        own = next((of_stem[key] for key in (str(path.with_suffix("")), file, path.stem, path.name) if key in of_stem), [])
+        keys = str(path.with_suffix("")), file, path.stem, path.name
+        own = next((of_stem[key] for key in keys if key in of_stem), [])
         if len(own) > 1:
-            raise StudyError(f"{LABELS} holds {some(own)} for {file}: keep one of them, or name it in labels.csv (file,labels)")
+            raise StudyError(f"{LABELS} holds {some(own)} for {file}: keep one of them, or name it in labels.csv "
+                             "(file,labels)")
         names |= dict.fromkeys([file][:len(own)], *own)
     return names
 
@@ -129,7 +133,8 @@ def _listed(path: Path, files: list[str], there: dict[str, Path]) -> dict[str, s
     return {file: name for file, name in pairs if file in files and name in there}
 
 
-def _paint(found: LabelFile, patches: pd.DataFrame, fine: Path, scale: tuple[float, float], classes: Classes) -> list[str]:
+def _paint(found: LabelFile, patches: pd.DataFrame, fine: Path, scale: tuple[float, float],
+           classes: Classes) -> list[str]:
     """Store the label maps of one image's patches; returns those in which nothing is labelled."""
     empty = []
     for patch, x, y in patches[["patch", "x", "y"]].itertuples(index=False):
@@ -142,7 +147,8 @@ def _paint(found: LabelFile, patches: pd.DataFrame, fine: Path, scale: tuple[flo
 def _wanted_lines(path: Path, classes: Classes, unknown: dict[str | int, tuple[int, float]]) -> str:
     """What to say of classes without a line, with the lines that classes.csv would need: a value of a PNG keeps its
     place, names come in the order of the size of their regions, as large ones are to be painted first."""
-    drawn = sorted((name for name in unknown if isinstance(name, str)), key=lambda name: (-unknown[name][1] / unknown[name][0], name))
+    size = {name: area / count for name, (count, area) in unknown.items()}
+    drawn = sorted((name for name in unknown if isinstance(name, str)), key=lambda name: (-size[name], name))
     values = sorted(unknown.keys() - set(drawn))
     counts = ", ".join([f"{name} ({unknown[name][0]} region{'s' * (unknown[name][0] > 1)})" for name in drawn]
                        + [f"value {value} ({unknown[value][0]} PNG)" for value in values])

@@ -30,7 +30,8 @@ def write_pyramid(path: str | Path, rgb: np.ndarray, mpp: float, program: str, c
     level = rgb
     with atomic(path) as partial, tifffile.TiffWriter(partial) as tiff:
         while True:
-            tiff.write(level, tile=(TILE, TILE), photometric="rgb", description=about, metadata=None, software="", **how)
+            tiff.write(level, tile=(TILE, TILE), photometric="rgb", description=about, metadata=None, software="",
+                       **how)
             if max(level.shape) <= 2 * TILE:
                 break
             size = (level.shape[1] // LEVEL_FACTOR, level.shape[0] // LEVEL_FACTOR)

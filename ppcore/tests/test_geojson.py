@@ -93,7 +93,8 @@ def test_polygons_by_the_rules_of_the_format(tmp_path):
     ring = feature([square(10, 10, 50, 50), square(20, 20, 40, 40)])
     two = feature([[square(60, 5, 70, 15)], [square(65, 10, 80, 20)]], "gland", "MultiPolygon")
     island = feature([[[x, y, 7] for x, y in square(25, 25, 30, 30)]], "tissue")
-    wanted = boxes((10, 10, 50, 50, 1), (20, 20, 40, 40, 0), (25, 25, 30, 30, 1), (60, 5, 70, 15, 3), (65, 10, 80, 20, 3))
+    wanted = boxes((10, 10, 50, 50, 1), (20, 20, 40, 40, 0), (25, 25, 30, 30, 1), (60, 5, 70, 15, 3),
+                   (65, 10, 80, 20, 3))
     for content in ({"type": "FeatureCollection", "features": [ring, two, island]}, [ring, two, island]):
         assert np.array_equal(painted(tmp_path / "a.geojson", content), wanted)
     assert painted(tmp_path / "b.json", ring).sum() == 40**2 - 20**2
@@ -105,7 +106,8 @@ def test_a_pixel_belongs_to_a_region_if_its_centre_does(tmp_path):
     """At any scale of the window; a triangle against the sign of its sides."""
     corners = np.array([[3.2, 4.1], [90.7, 20.3], [30.9, 55.8]])
     region = Region("tissue", corners)
-    for (x, y), (across, down), size in (((0, 0), (1, 1), (H, W)), ((10, 7), (2.5, 1.3), (30, 20)), ((-5, 2), (0.5, 0.5), (50, 70))):
+    for (x, y), (across, down), size in (((0, 0), (1, 1), (H, W)), ((10, 7), (2.5, 1.3), (30, 20)),
+                                         ((-5, 2), (0.5, 0.5), (50, 70))):
         rows, columns = np.mgrid[:size[0], :size[1]] + 0.5
         at = np.stack([x + columns * across, y + rows * down], axis=-1)
         sides = [(at - before) @ (before[1] - after[1], after[0] - before[0]) > 0
@@ -114,12 +116,21 @@ def test_a_pixel_belongs_to_a_region_if_its_centre_does(tmp_path):
 
 
 def test_classes_are_painted_in_their_order_and_holes_show_what_lies_beneath(tmp_path):
-    nuclei, gland = feature([square(20, 20, 30, 30)], "nuclei"), feature([square(0, 0, 50, 50), square(40, 40, 45, 45)], "gland")
+    nuclei = feature([square(20, 20, 30, 30)], "nuclei")
+    gland = feature([square(0, 0, 50, 50), square(40, 40, 45, 45)], "gland")
     under = feature([square(35, 35, 60, 60)], "tissue")
     wanted = boxes((35, 35, 60, 60, 1), (0, 0, 50, 50, 3), (40, 40, 45, 45, 1))  # the gland comes after the nuclei
     assert np.array_equal(painted(tmp_path / "a.geojson", [nuclei, gland, under]), wanted)
     swapped = (CLASSES[0], CLASSES[1], CLASSES[3], CLASSES[2])
     assert painted(tmp_path / "a.geojson", [nuclei, gland, under], swapped)[25, 25] == 3
+
+
+def test_qupath_counts_from_the_corner_of_the_scanned_part_and_others_do_not(tmp_path):
+    (tmp_path / "a.geojson").write_text(json.dumps([feature([square(0, 0, 9, 9)])]))
+    (tmp_path / "a.xml").write_text(ASAP.format(more=""))
+    for name, wanted in (("a.geojson", boxes((40, 30, 49, 39, 1))), ("a.xml", boxes((10, 10, 30, 30, 3)))):
+        found = read_label_file(tmp_path / name, H, W, CLASSES, (40, 30))
+        assert np.array_equal(found.window((0, 0), (H, W), (1, 1)), wanted)
 
 
 def test_a_class_that_qupath_derived_is_its_own_or_its_base():
@@ -131,11 +142,13 @@ ASAP = """<?xml version="1.0"?><ASAP_Annotations><Annotations>
 <Annotation Name="A 0" Type="Polygon" PartOfGroup="gland" Color="#F4FA58"><Coordinates>
 <Coordinate Order="2" X="30" Y="30"/><Coordinate Order="0" X="10,0" Y="10"/><Coordinate Order="10" X="10" Y="30"/>
 <Coordinate Order="1" X="30" Y="10.0"/></Coordinates></Annotation>{more}
-</Annotations><AnnotationGroups><Group Name="gland" PartOfGroup="None" Color="#64FE2E"/></AnnotationGroups></ASAP_Annotations>"""
+</Annotations><AnnotationGroups><Group Name="gland" PartOfGroup="None" Color="#64FE2E"/></AnnotationGroups>
+</ASAP_Annotations>"""
 APERIO = """<Annotations MicronsPerPixel="0.5"><Annotation Id="1" Name="tissue" LineColor="65280"><Regions>
 {hole}<Region Type="0" NegativeROA="0"><Vertices>{outer}</Vertices></Region>
 <Region Type="1" NegativeROA="0"><Vertices>{other}</Vertices></Region>{more}</Regions></Annotation>
-<Annotation Id="2" Name="nuclei"><Regions><Region Type="0"><Vertices>{inner}</Vertices></Region></Regions></Annotation></Annotations>"""
+<Annotation Id="2" Name="nuclei"><Regions><Region Type="0"><Vertices>{inner}</Vertices></Region></Regions></Annotation>
+</Annotations>"""
 
 
 def vertices(*box: float) -> str:
@@ -168,9 +181,9 @@ def test_labelme_shapes_are_classes_and_its_holes_cut_what_stands_before_them(tm
 
 def test_what_has_no_area_lies_outside_or_has_no_class_is_counted(tmp_path):
     good = feature([square(10, 10, 50, 50)])
-    content = [good, feature([5, 5], kind="Point"), feature([[1, 1], [9, 9]], kind="LineString"), good | {"geometry": None},
-               feature([[[1, 1], [5, 5], [9, 9], [1, 1]]]), feature([square(W, 0, W + 9, 9)]), feature([square(-9, 0, 0, 9)]),
-               feature([square(1, 1, 3, 3)], None)]
+    content = [good, feature([5, 5], kind="Point"), feature([[1, 1], [9, 9]], kind="LineString"),
+               good | {"geometry": None}, feature([[[1, 1], [5, 5], [9, 9], [1, 1]]]), feature([square(W, 0, W + 9, 9)]),
+               feature([square(-9, 0, 0, 9)]), feature([square(1, 1, 3, 3)], None)]
     (tmp_path / "a.geojson").write_text(json.dumps(content))
     kept, left_out = read_regions(tmp_path / "a.geojson", H, W)
     assert len(kept) == 1 and left_out == {"Point": 1, "LineString": 1, "no geometry": 1, "that enclose nothing": 1,
@@ -184,12 +197,14 @@ def test_what_has_no_area_lies_outside_or_has_no_class_is_counted(tmp_path):
 
 
 BAD = {
-    "text": ("a.geojson", "no JSON", "^a.geojson is not JSON"), "a number": ("a.json", "3", "^a.json is no GeoJSON: wanted a Fe"),
+    "text": ("a.geojson", "no JSON", "^a.geojson is not JSON"),
+    "a number": ("a.json", "3", "^a.json is no GeoJSON: wanted a FeatureCollection"),
     "no points": ("a.json", [feature([[[1, "x"]] * 4])], "^a.json feature 1 of 1 has no list of points"),
     "no rings": ("a.json", [feature([square(1, 1, 9, 9)]), feature([])], "feature 2 of 2 has a polygon without rings"),
     "not a number": ("a.json", [feature([[[1, 1], [9, 9], [float("nan"), 4]]])], "not within 10,000,000 px"),
     "another kind": ("a.json", [feature([], kind="Circle")], "is a 'Circle': wanted Polygon or MultiPolygon"),
-    "no XML": ("a.xml", "<Annotations>", "^a.xml is not XML"), "other XML": ("a.xml", "<svg/>", "^a.xml begins with <svg>"),
+    "no XML": ("a.xml", "<Annotations>", "^a.xml is not XML"),
+    "other XML": ("a.xml", "<svg/>", "^a.xml begins with <svg>"),
     "an entity": ("a.xml", '<!DOCTYPE x [<!ENTITY a "aaaa">]><Annotations/>', "defines a document type"),
     "a coordinate": ("a.xml", ASAP.replace('X="30"', 'X="thirty"').format(more=""), "^a.xml annotation 1 has a point"),
 }

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import openslide
 import pandas as pd
 import pytest
 from PIL import Image
@@ -77,7 +78,8 @@ def whole(out, index: pd.DataFrame, file: str, height: int = 128, width: int = 2
 def test_each_patch_gets_its_part_of_the_labels_of_its_image(tmp_path):
     place, out = cohort(tmp_path / "in", "a.png", "b.png", "c.jpg"), tmp_path / "out"
     label(place, "a.png", values())
-    label(place, "b.geojson", [feature([square(30, 20, 200, 110), square(60, 40, 90, 70)]), feature([square(64, 44, 80, 60)], "nuclei")])
+    label(place, "b.geojson", [feature([square(30, 20, 200, 110), square(60, 40, 90, 70)]),
+                               feature([square(64, 44, 80, 60)], "nuclei")])
     labelme(place / "labels" / "c.json", [{"label": "nuclei", "points": square(0, 0, 256, 128)}], 128, 256)
     index, table = labelled(place, out)
     assert np.array_equal(whole(out, index, "a.png"), values())
@@ -109,6 +111,20 @@ def test_labels_of_a_slide_are_read_at_the_scale_of_its_patches(tmp_path):
     assert np.array_equal(whole(out, index, "a.tif"), full[at]) and index["mpp"].eq(1.25).all()
     inside = ((rows > 40) & (rows < 300))[:, None] & (columns > 50) & (columns < 600)
     assert np.array_equal(whole(out, index, "b.tif"), inside.astype(np.uint8))
+
+
+@pytest.mark.filterwarnings("ignore:.*states no um")
+def test_the_corner_that_a_slide_states_for_its_scanned_part_reaches_qupaths_labels(tmp_path, monkeypatch):
+    """As a MIRAX slide does, of which none is small enough for a test."""
+    monkeypatch.setattr(openslide, "PROPERTY_NAME_BOUNDS_X", tile := "openslide.level[0].tile-width")
+    place, out = cohort(tmp_path / "in"), tmp_path / "out"
+    write_slide(place / "a.tif", picture(320, 640), mpp=1.0)
+    label(place, "a.geojson", [feature([square(0, 0, 100, 64)])])
+    index, _ = labelled(place, out)
+    found = whole(out, index, "a.tif", 320, 640)
+    with openslide.OpenSlide(place / "a.tif") as slide:
+        at = int(slide.properties[tile])
+    assert at and (found[:64, at:at + 100] == 1).all() and (found == 1).sum() == 64 * 100
 
 
 @pytest.mark.filterwarnings("ignore:.*states no um")
@@ -144,7 +160,9 @@ def test_a_patch_without_labels_is_dropped_as_air(tmp_path):
     label(place, "b.png", values())
     with pytest.warns(StudyWarning) as said:
         index, table = labelled(place, out)
-    assert "of the regions, 1 Point are left out" in [str(each.message) for each in said]
+    said = [str(each.message) for each in said]
+    assert "left out of the labels: 1 Point" in said
+    assert "3 patches in which nothing is labelled are dropped as air" in said
     table = table.set_index("file")
     assert (index["file"] == "a.png").sum() == table.loc["a.png", "kept"] == 1 and check_set(out) == len(index)
     assert table.loc["a.png", "air"] == table.loc["a.png", "places"] - 1 == table.loc["b.png", "kept"] - 1
@@ -155,10 +173,11 @@ def test_a_patch_without_labels_is_dropped_as_air(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*states no um")
 def test_classes_that_the_table_lacks_are_listed_with_the_lines_wanted(tmp_path):
     place = cohort(tmp_path / "in", "a.png", "b.png")
-    label(place, "a.geojson", [feature([square(0, 0, 99, 99)], "gland"), feature([square(5, 5, 9, 9)], "Tumor: Negative"),
-                               feature([square(1, 1, 4, 4)], "Tumor: Negative"), feature([square(0, 0, 9, 9)])])
+    label(place, "a.geojson", [feature([square(0, 0, 99, 99)], "gland"), feature([square(0, 0, 9, 9)]),
+                               *(feature([square(1, 1, side, side)], "Tumor: Negative") for side in (4, 5))])
     label(place, "b.png", values() * 2)
-    with pytest.raises(StudyError, match=r"gland \(1 region\), Tumor: Negative \(2 regions\), value 4 \(1 PNG\)") as error:
+    found = r"gland \(1 region\), Tumor: Negative \(2 regions\), value 4 \(1 PNG\)"
+    with pytest.raises(StudyError, match=found) as error:
         labelled(place, tmp_path / "out")
     assert str(error.value).splitlines()[1:] == ["3,gland,#009e73", "4,class 4,#f0e442", "5,Tumor: Negative,#0072b2"]
     label(place, "b.png", values() // 2 * 255)
@@ -169,13 +188,15 @@ def test_classes_that_the_table_lacks_are_listed_with_the_lines_wanted(tmp_path)
     with pytest.raises(StudyError, match="classes.csv is missing; classes of") as error:
         labelled(place, tmp_path / "out")
     lines = str(error.value).splitlines()[1:]
-    assert lines == ["value,name,colour", "0,other,#ffffff", "1,gland,#e69f00", "2,tissue,#56b4e9", "3,Tumor: Negative,#009e73"]
+    assert lines == ["value,name,colour", "0,other,#ffffff", "1,gland,#e69f00", "2,tissue,#56b4e9",
+                     "3,Tumor: Negative,#009e73"]
     (place / "labels" / "classes.csv").write_text("\n".join(lines))  # as they stand
     with pytest.warns(StudyWarning):
         labelled(place, tmp_path / "out")
 
 
-@pytest.mark.parametrize("text", [b"", b"\xff\xfe\x00", b"value,name\n0,a\n", b"value,name,colour\n0,a,red\n1,b,#ffffff\n",
+@pytest.mark.parametrize("text", [b"", b"\xff\xfe\x00", b"value,name\n0,a\n",
+                                  b"value,name,colour\n0,a,red\n1,b,#ffffff\n",
                                   b"value,name,colour,close_size\n0,a,#000000,\n1,b,#ffffff,\n2,c,#ff0000,wide\n"])
 def test_a_broken_table_of_classes_is_named(tmp_path, text):
     place = cohort(tmp_path, "a.png")
@@ -191,14 +212,16 @@ def test_labels_belong_to_images_by_stem_folder_whole_name_or_table(tmp_path):
         (place / "labels" / name).write_text("")
     files = ["a.png", "d.e.png", "x/b.png", "x/c.png", "y/c.png"]
     found = {file: path.relative_to(place / "labels").as_posix() for file, path in match_labels(files, place).items()}
-    assert found == {"a.png": "a.json", "d.e.png": "d.e.png.geojson", "x/b.png": "b.png", "x/c.png": "x/c.png", "y/c.png": "y/c.xml"}
+    assert found == {"a.png": "a.json", "d.e.png": "d.e.png.geojson", "x/b.png": "b.png", "x/c.png": "x/c.png",
+                     "y/c.png": "y/c.xml"}
     (place / "labels" / "a.xml").write_text("")
     with pytest.raises(StudyError, match="labels holds a.json, a.xml for a.png: keep one"):
         match_labels(files, place)
     (place / "labels" / "labels.csv").write_text("file,labels\na.png,a.xml\nx/b.png,b.png\ngone.png,a.json\n")
     with pytest.warns(StudyWarning, match="names gone.png: not there|3 label files belong to no image"):
         assert set(match_labels(files, place)) == {"a.png", "x/b.png"}
-    for text, said in (("file,labels\na.png,a.xml\na.png,b.png\n", "names a.png twice"), ("a,b\n1,2\n", "wanted the columns")):
+    for text, said in (("file,labels\na.png,a.xml\na.png,b.png\n", "names a.png twice"),
+                       ("a,b\n1,2\n", "wanted the columns")):
         (place / "labels" / "labels.csv").write_text(text)
         with pytest.raises(StudyError, match=said):
             match_labels(files, place)
@@ -220,7 +243,8 @@ def test_labels_are_no_images_and_a_change_of_them_is_seen(tmp_path):
     assert {name for name, found in fingerprint(place).items() if before[name] != found} == {"labels/a.png"}
     (place / "labels" / "classes.csv").unlink()  # now it is a folder like any other, unless labels are asked for
     assert [source.name for source in list_folder(place)[0]] == ["a.png", "labels/a.png"]
-    assert [source.name for source in list_folder(place, True)[0]] == ["a.png"] and "labels/a.png" in fingerprint(place, True)
+    assert [source.name for source in list_folder(place, True)[0]] == ["a.png"]
+    assert "labels/a.png" in fingerprint(place, True)
 
 
 @pytest.mark.skipif(not NUCLEI.is_dir(), reason="needs ../shared/histology/NUCLEI, nuclei outlined by experts")
