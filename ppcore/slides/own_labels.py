@@ -20,6 +20,7 @@ from ppcore.masks.patches import PLACES
 from ppcore.slides.cut import STATES
 from ppcore.slides.folder import LABELS, Source, label_files, name_in
 from ppcore.slides.read import open_slide
+from ppcore.slides.scale import SlideError
 from ppcore.slides.subjects import tidy
 from ppcore.study.errors import StudyError, some, warn
 from ppcore.study.files import hash_file, read_table, write_text
@@ -50,7 +51,7 @@ def own_labels(index: pd.DataFrame, table: pd.DataFrame, folder: str | Path, sou
                 raise StudyError(f"no labels: wanted {LABELS}/{Path(file).stem} with one of {' '.join(KINDS)}")
             slide = open_slide(paths[file], mpp)
             found = read_label_file(matched[file], *slide.full[::-1], classes, slide.scanned)
-        except StudyError as error:
+        except (StudyError, SlideError) as error:
             if strict:
                 raise StudyError(f"{file}: {error} (strict=true stops at the first such file)") from None
             why[file] = str(error)

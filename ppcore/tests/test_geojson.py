@@ -1,5 +1,6 @@
 """Does a drawn region cover the pixels that it should, whoever drew it, and does a label map come back from GeoJSON?"""
 
+import base64
 import json
 
 import cv2
@@ -177,6 +178,18 @@ def test_labelme_shapes_are_classes_and_its_holes_cut_what_stands_before_them(tm
     assert np.array_equal(painted(path, path.read_text()), wanted)
     with pytest.raises(StudyError, match="^a.json was drawn on 60 x 100 px; wanted 61 x 100"):
         read_regions(path, H + 1, W)
+
+
+def test_a_labelme_bitmap_is_a_region_pixel_by_pixel(tmp_path):
+    bitmap = np.random.default_rng(4).integers(0, 2, (20, 30), np.uint8)
+    stored = base64.b64encode(cv2.imencode(".png", bitmap * 255)[1]).decode()
+    shape = {"label": "gland", "shape_type": "mask", "points": [[50, 10], [79, 29]], "mask": stored}
+    path = labelme(tmp_path / "a.json", [shape], H, W)
+    wanted = np.pad(bitmap * np.uint8(3), ((10, H - 30), (50, W - 80)))
+    assert np.array_equal(painted(path, path.read_text()), wanted)
+    labelme(path, [shape | {"label": "hole"}], H, W)
+    with pytest.raises(StudyError, match="^a.json: shape 1 of 1 is a mask that cuts out: draw it as a polygon"):
+        read_regions(path, H, W)
 
 
 def test_what_has_no_area_lies_outside_or_has_no_class_is_counted(tmp_path):
