@@ -28,6 +28,8 @@ commands:
                                           from its kinds of mask or from sketches
   ./run_all.sh generate --to DIR --sketches DIR [--tone dark|light] [--canvas HEIGHTxWIDTH]
                                           the same at any size, such as 4096x4096, filled by overlapping windows
+  ./run_all.sh generate --to DIR ... [--geojson] [--slide [--mpp UM]]
+                                          also for QuPath: the masks as GeoJSON, each pair as a pyramidal TIFF
   ./run_all.sh gpu [--minutes 9] [--cohort NAME | --patches DIR] [--to DIR] [--device cpu]
                                           check a GPU against the CPU, time it, and train on it for some minutes
 
@@ -118,6 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--tone", choices=("auto", "dark", "light"), default="auto",
                        help="which tone of a picture is tissue (default: auto); light for masks stored by the study")
     pairs.add_argument("--canvas", metavar="HEIGHTxWIDTH", help="stretch them to this size in px, not to a patch's")
+    pairs.add_argument("--geojson", action="store_true", help="store each fine mask as QuPath GeoJSON, too")
+    pairs.add_argument("--slide", action="store_true",
+                       help="store each pair as slides, too: its image and its labels as pyramidal TIFFs, with GeoJSON")
+    pairs.add_argument("--mpp", type=float, metavar="UM", help="um per px of these slides (default: the cohort's)")
     pairs.add_argument("--variants", type=int, default=1, metavar="N",
                        help="pairs per outline, 1 to 8 (default: 1)")
     pairs.add_argument("--method", default="noise-GAN", metavar="NAME",
@@ -169,19 +175,27 @@ def draw(options: argparse.Namespace) -> int:
 def generate(options: argparse.Namespace) -> int:
     """Make a paired data set with the trained models of a cohort."""
     from ppcore.drawing.answer import open_models
+    from ppcore.drawing.export import export_geojson, export_slides, slide_mpp
     from ppcore.drawing.pairs import canvas_size, from_kinds, from_sketches, generate_pairs
     from ppcore.study.errors import StudyError
 
     if not options.to or len(options.cohort) > 1 or options.parameters or options.count < 1:
         raise StudyError("generate: wanted --to DIR, one --cohort, a --count of 1 or more and no -p, as in\n"
                          "  ./run_all.sh generate --cohort PHANTOM --to pairs --count 100")
+    if options.mpp is not None and not (options.slide and 0.01 <= options.mpp <= 100):
+        raise StudyError(f"generate: found --mpp {options.mpp:g}; wanted um per px, 0.01 to 100, with --slide")
     canvas = canvas_size(options.canvas, options.sketches) if options.canvas else None
     models = open_models(options.profile, options.cohort[0], method=options.method, hold=options.hold)
+    mpp = (options.mpp or slide_mpp(models)) if options.slide else 0.0
     if options.sketches:
         outlines = from_sketches(models, options.sketches, options.tone, canvas)
     else:
         outlines = from_kinds(models, options.count, options.seed)
     index = generate_pairs(models, outlines, options.to, options.seed, options.variants)
+    if options.geojson:
+        export_geojson(models, options.to, index["pair"])
+    if options.slide:
+        export_slides(models, options.to, index["pair"], mpp)
     print(f"{len(index)} pairs of {index['outline'].nunique()} outlines in {options.to}")
     return 0
 

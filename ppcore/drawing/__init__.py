@@ -5,5 +5,5 @@ Imports figures, slides, methods, training, masks, networks, study.
     page     the drawing page                 seams    do the windows show?
     page_html  what the page shows            pairs    data sets of outline, mask and image
     stored   saved drawings                   settings its parameters
-    proxies  hidden from the page's server
+    proxies  hidden from the page's server    export   sets for QuPath
 """

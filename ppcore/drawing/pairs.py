@@ -6,6 +6,8 @@
     <folder>/classes.csv          the classes of label maps
     <folder>/made_with.json       models, cohort, commit, seed
     <folder>/index.csv            one line per pair, columns INDEX; written last: without it the set is incomplete
+
+What goes to QuPath besides is written afterwards, see `ppcore.drawing.export`.
 """
 
 import json
@@ -33,6 +35,7 @@ from ppcore.study.runs import data_folder
 from ppcore.study.seeds import mix
 
 INDEX = ("pair", "outline", "kind", "variant", "seed", "asked", "obtained", "coarse_hash", "fine_hash", "rgb_hash")
+EXPORTS = ("fine/{}.geojson", "slides/{}.tif", "slides/{}_labels.tif", "slides/{}.geojson")  # of a pair
 LARGEST_SIDE = 16383  # px, the limit of WebP
 
 
@@ -186,6 +189,8 @@ def _stored(models: Models, outline: Outline, folder: Path, seed: int,
 
 def _store(drawing: Drawing, paths: list[tuple[Path, Path, Path]], classes: Classes) -> None:
     for number, (coarse, fine, rgb) in enumerate(paths):
+        for export in EXPORTS:  # of an older mask
+            (fine.parents[1] / export.format(fine.stem)).unlink(missing_ok=True)
         write_labels(coarse, drawing.coarse, classes)
         write_labels(fine, drawing.fine[number], classes)
         if drawing.images:

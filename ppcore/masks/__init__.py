@@ -5,5 +5,8 @@
     shapes    27 descriptors of a mask                              labelme   Labelme files
     sketches  drawings as masks                                     colours   drawings in the classes' colours
     simulate  simulated sketches                                    made      masks and images made by a model
+    regions   drawn outlines to label maps, and back                label_files  any of the next, or a PNG
+    geojson   QuPath's files                                        annotation_xml  those of ASAP and ImageScope
+    documents  JSON and XML of other programs
     settings  its parameters
 """

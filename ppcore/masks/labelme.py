@@ -19,7 +19,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ppcore.masks.documents import read_json
 from ppcore.masks.labels import MASK, Classes
+from ppcore.masks.regions import Region, cut_out, outlines, paint
 from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
 
@@ -54,10 +56,7 @@ def read_labelme(path: str | Path, height: int, width: int, classes: Classes = M
             label = str(shape["label"]).strip().lower()
             hole, value = label in HOLES, values.get(label, 1)
             if kind == "mask":
-                bitmaps += math.prod(np.abs(points[1] - points[0]) + 1)
-                if bitmaps > LARGEST_PX:
-                    raise StudyError(f"brings its bitmaps to {bitmaps / 1e6:.0f} million px; wanted at most "
-                                     f"{LARGEST_PX / 1e6:.0f}: draw on a smaller image")
+                bitmaps = _check_bitmaps(bitmaps, points)
                 mask[_sample_bitmap(shape, points, mask.shape, scale)] = 0 if hole else value
             else:
                 paint(mask, _corners(kind, points) * scale, 0 if hole else value)
@@ -72,6 +71,50 @@ def read_labelme(path: str | Path, height: int, width: int, classes: Classes = M
         (image_height, image_width), (height, width))
 
 
+def labelme_regions(path: str | Path, height: int, width: int) -> list[Region]:
+    """The shapes of a Labelme file, drawn on an image of that size, as regions of the classes that their labels name.
+
+    As in `read_labelme`, a shape whose label is in HOLES cuts those before it. Raises `StudyError` as that does, and
+    for an image of another size.
+    """
+    path = Path(path)
+    image_height, image_width, shapes = _load(path)
+    if (image_height, image_width) != (height, width):
+        raise StudyError(f"{path.name} was drawn on {image_height} x {image_width} px; wanted {height} x {width}, the "
+                         "size of its image")
+    drawn, holes, bitmaps = [], [], 0
+    for number, shape in enumerate(shapes, start=1):
+        try:
+            kind, points = _check_shape(shape, height, width)
+            label = shape["label"].strip()
+            hole = label.lower() in HOLES
+            if kind != "mask":
+                parts = [(_corners(kind, points), [])]
+            elif hole:
+                raise StudyError("is a mask that cuts out: draw it as a polygon")
+            else:
+                bitmaps = _check_bitmaps(bitmaps, points)
+                bitmap, *corner = _bitmap(shape, points)
+                parts = [(outer + corner, [ring + corner for ring in own]) for outer, own in outlines(bitmap)]
+        except StudyError as error:
+            raise StudyError(f"{path.name}: shape {number} of {len(shapes)} {error}") from None
+        if hole:
+            holes += [(len(drawn), ring) for ring, _ in parts]
+        else:
+            drawn += [(label, *part) for part in parts]
+    cuts = cut_out([outer for _, outer, _ in drawn], holes)
+    return [Region(label, outer, (*own, *cut)) for (label, outer, own), cut in zip(drawn, cuts)]
+
+
+def _check_bitmaps(before: float, points: np.ndarray) -> float:
+    """px of a file's bitmaps up to this one; raises `StudyError` if they are too many to be decoded."""
+    bitmaps = before + math.prod(np.abs(points[1] - points[0]) + 1)
+    if bitmaps > LARGEST_PX:
+        raise StudyError(f"brings its bitmaps to {bitmaps / 1e6:.0f} million px; wanted at most "
+                         f"{LARGEST_PX / 1e6:.0f}: draw on a smaller image")
+    return bitmaps
+
+
 def size_remark(size: tuple[int, int], wanted: tuple[int, int]) -> str:
     """How a drawing of `size`, (height, width) in px, was resized, as the end of a remark; empty if it was not."""
     if size == wanted:
@@ -79,22 +122,6 @@ def size_remark(size: tuple[int, int], wanted: tuple[int, int]) -> str:
     wider = wanted[1] / size[1] / (wanted[0] / size[0])
     stretch = f", aspect ratio not kept: {max(wider, 1 / wider):.2f} times {'wider' if wider > 1 else 'higher'}"
     return f"; resized from {size[0]} x {size[1]} px" + (stretch if abs(math.log(wider)) > 0.01 else "")
-
-
-def paint(mask: np.ndarray, points: np.ndarray, value: int) -> None:
-    """Set the pixels of `mask` (H, W) whose centre lies inside the closed polygon (N, 2) of (x, y), even-odd."""
-    height, width = mask.shape
-    first, last = (min(max(math.ceil(y - 0.5), 0), height) for y in (points[:, 1].min(), points[:, 1].max()))
-    edges = np.zeros((last - first, width + 1), np.uint8)
-    for (x0, y0), (x1, y1) in zip(points.tolist(), np.roll(points, -1, axis=0).tolist()):
-        if y0 > y1:
-            x0, y0, x1, y1 = x1, y1, x0, y0
-        top, bottom = max(math.ceil(y0 - 0.5), first), min(math.ceil(y1 - 0.5), last)  # rows whose centre it crosses
-        if top < bottom:
-            rows = np.arange(top, bottom)
-            across = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-            edges[rows - first, np.clip(np.ceil(across - 0.5), 0, width).astype(int)] ^= 1
-    mask[first:last][np.bitwise_xor.accumulate(edges, axis=1)[:, :width] == 1] = value
 
 
 def write_labelme(path: str | Path, mask: np.ndarray, tolerance: float = 0.5) -> None:
@@ -126,30 +153,7 @@ def write_labelme(path: str | Path, mask: np.ndarray, tolerance: float = 0.5) ->
 
 def _load(path: Path) -> tuple[int, int, list[dict]]:
     """Image height and width and the shapes of a Labelme file, after the checks on the whole file."""
-    try:
-        size = path.stat().st_size
-        if size > LARGEST_BYTES:
-            raise StudyError(f"{path.name} has {size / 2**20:.0f} MiB; wanted at most {LARGEST_BYTES / 2**20:.0f}: "
-                             "save it from Labelme without the image data")
-        stored = path.read_bytes()
-        text = stored.decode(json.detect_encoding(stored))  # UTF-8 or UTF-16, with or without its mark
-        values = sum(map(text.count, "[{,"))  # each takes about 70 bytes once parsed
-        if values > 6 * MOST_POINTS:
-            raise StudyError(f"{path.name} holds {values:,} values; wanted at most {6 * MOST_POINTS:,}: simplify its "
-                             "outlines")
-        content = json.loads(text)
-    except (RecursionError, MemoryError):
-        raise StudyError(f"{path.name} is nested too deeply for a Labelme file: draw it again") from None
-    except OSError as error:
-        raise StudyError(f"{path.name} cannot be read ({error.strerror}): wanted a Labelme file") from None
-    except UnicodeDecodeError as error:
-        raise StudyError(f"{path.name} is not JSON in UTF-8, its byte {error.start + 1:,} is "
-                         f"{error.object[error.start]:#x}: save the drawing again from Labelme, or the file as UTF-8 "
-                         "from a text editor") from None
-    except ValueError as error:
-        if isinstance(error, StudyError):
-            raise
-        raise StudyError(f"{path.name} is not JSON ({error}): wanted a file saved by Labelme") from None
+    content = read_json(path, "Labelme", LARGEST_BYTES, 6 * MOST_POINTS, "save it from Labelme without the image data")
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise StudyError(f"{path.name} is not a Labelme file, it has no list of shapes (GeoJSON and COCO are not "
@@ -196,19 +200,24 @@ def _corners(kind: str, points: np.ndarray) -> np.ndarray:
     return points
 
 
-def _sample_bitmap(shape: dict, points: np.ndarray, wanted: tuple[int, int], scale: np.ndarray) -> np.ndarray:
-    """Labelme's `mask`: a PNG whose upper left and lower right pixel are `points`; bool of the size `wanted`."""
+def _bitmap(shape: dict, points: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Labelme's `mask`, a PNG whose upper left and lower right pixel are `points`: bool (h, w), its left and its top."""
     (left, top), (right, bottom) = points[:2].round().astype(int).tolist()
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"])), formats=("PNG",)) as image:
             if image.size != (right - left + 1, bottom - top + 1):  # known from the header, before decoding
                 raise StudyError(f"is a mask of {image.height} x {image.width} px in a box of {bottom - top + 1} x "
                                  f"{right - left + 1}: draw it again")
-            bitmap = np.asarray(image.convert("L")) > 0
+            return np.asarray(image.convert("L")) > 0, left, top
     except StudyError:
         raise
     except Exception as error:  # base64 and the decoder raise many kinds
         raise StudyError(f"is a mask whose bitmap cannot be read ({error}): draw it again") from None
+
+
+def _sample_bitmap(shape: dict, points: np.ndarray, wanted: tuple[int, int], scale: np.ndarray) -> np.ndarray:
+    """A bitmap in its place, bool of the size `wanted`, (height, width). scale: of the image to that, along x and y."""
+    bitmap, left, top = _bitmap(shape, points)
     rows, columns = (((np.arange(size) + 0.5) / step).astype(int) - first
                      for size, step, first in zip(wanted, scale[::-1], (top, left)))
     within = [(place >= 0) & (place < size) for place, size in zip((rows, columns), bitmap.shape)]

@@ -6,5 +6,6 @@
     read      slides and fields as images  tags      what a TIFF says of its pixels
     scale     how large a pixel is         grid      places worth reading
     cut       patches on disk              split     training and test, by subject
+    own_labels  the user's labels          pyramid   an image stored as a slide
     workers   many machines                settings  its parameters
 """

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ppcore.slides.folder import SUFFIXES, list_sources, name_in
+from ppcore.slides.folder import SUFFIXES, label_files, list_sources, name_in
 from ppcore.slides.subjects import SUBJECTS
 from ppcore.study.errors import StudyError
 from ppcore.study.hashes import content_hashes
@@ -42,12 +42,13 @@ def slides_folder(profile: str, cohort: str, slides: str = "") -> Path:
     return default
 
 
-def fingerprint(folder: str | Path) -> dict[str, str]:
-    """Name -> content hash of each slide or field of a folder, of its parts and of subjects.csv, to tell whether a
-    cohort has changed."""
+def fingerprint(folder: str | Path, labelled: bool = False) -> dict[str, str]:
+    """Name -> content hash of each slide or field of a folder, of its parts, its labels and subjects.csv, to tell
+    whether a cohort has changed. labelled: as in `list_folder`."""
     folder = Path(folder)
-    sources = list_sources(folder)
+    sources = list_sources(folder, labelled)
     files = {source.name: source.file for source in sources}
     parts = {name_in(folder, part): part for source in sources for part in source.parts}
     tables = {path.name: path for path in folder.iterdir() if path.name.casefold() == SUBJECTS}
-    return content_hashes(files | parts | tables)
+    labels = {name_in(folder, path): path for path in label_files(folder, labelled)}
+    return content_hashes(files | parts | tables | labels)

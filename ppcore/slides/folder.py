@@ -19,8 +19,11 @@ from ppcore.study.runs import home
 FIELDS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi", ".dcm")
 SUFFIXES = SLIDES + FIELDS
+LABELS = "labels"  # folder of the user's own labels of the images, see `ppcore.slides.own_labels`
+LABEL_TABLES = ("classes.csv", "labels.csv")
 OWN = ("manifest.csv", "phantom.json")  # of the study itself: what was downloaded or drawn
-UNSAID = ("hidden", "a part of ", "names the subjects", "of the study itself")  # reasons that need no warning
+# Reasons that need no warning
+UNSAID = ("hidden", "a part of ", "names the subjects", "of the study itself", "labels of the images")
 
 
 @dataclass(frozen=True)
@@ -37,23 +40,27 @@ class Source:
     parts: tuple[Path, ...] = ()
 
 
-def list_sources(folder: str | Path) -> list[Source]:
+def list_sources(folder: str | Path, labelled: bool = False) -> list[Source]:
     """The slides and fields of a folder and its sub-folders; see `list_folder`."""
-    return list_folder(folder)[0]
+    return list_folder(folder, labelled)[0]
 
 
-def list_folder(folder: str | Path) -> tuple[list[Source], dict[str, str]]:
+def list_folder(folder: str | Path, labelled: bool = False) -> tuple[list[Source], dict[str, str]]:
     """The slides and fields of a folder and its sub-folders, by name, and for each other entry why it is none.
 
     `subjects.csv`, in the folder itself, names the subjects. Without it every file is a subject of its own, named by
     its stem; files of one folder that share a stem share the subject, too. Raises `StudyError` for a folder without
     images and for a file without a line in subjects.csv, since a wrong split leaks. A line without a file is warned of.
+
+    The sub-folder `labels` holds labels of the images, and no images, if it has one of LABEL_TABLES or if `labelled`.
     """
     folder = Path(folder)
-    files, others, table = {}, {}, None
+    files, others, table, labels = {}, {}, None, label_files(folder, labelled)
     for path in _entries(folder):
         name = name_in(folder, path)
-        if path.parent == folder and path.name.casefold() == SUBJECTS:
+        if path in labels:
+            others[name] = "labels of the images"
+        elif path.parent == folder and path.name.casefold() == SUBJECTS:
             if table is not None:
                 raise StudyError(f"{folder} holds both {table.name} and {path.name}: keep one of them")
             table, others[name] = path, "names the subjects"
@@ -75,6 +82,14 @@ def list_folder(folder: str | Path) -> tuple[list[Source], dict[str, str]]:
     subject_of = _subjects_by_name(files) if table is None else _subjects_by_table(files, table)
     return ([Source(files[name], subject_of[name], name, tuple(parts.get(name, ()))) for name in sorted(files)],
             dict(sorted(others.items())))
+
+
+def label_files(folder: str | Path, labelled: bool = False) -> set[Path]:
+    """The files of a cohort's folder that are labels of its images, with their tables; see `list_folder`."""
+    place = Path(folder) / LABELS
+    if not labelled and not any((place / name).is_file() for name in LABEL_TABLES):
+        return set()
+    return {path for path in _entries(place) if not path.name.startswith(".") and path.is_file()}
 
 
 def name_in(folder: Path, path: Path) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import joblib
 import numpy as np
-import tifffile
 from tqdm import tqdm
 
+from ppcore.slides.pyramid import write_pyramid
 from ppcore.slides.tissue import KINDS, lay_out, noise
-from ppcore.study.files import atomic, write_text
+from ppcore.study.files import write_text
 from ppcore.study.fingerprint import definitions
 
 # Optical density per unit of stain in R, G, B. Haematoxylin and DAB: Ruifrok & Johnston, Anal Quant Cytol
@@ -28,7 +28,6 @@ STAINS = {
     "dab": (0.268, 0.570, 0.776),
 }
 GLASS = {"he": 244.0, "ihc": 250.0}  # grey of empty glass; air thresholds 204, 235: reading R3
-TILE, LEVEL_FACTOR, JPEG_QUALITY = 256, 4, 90
 
 
 @dataclass(frozen=True)
@@ -119,19 +118,7 @@ def draw_slide(phantom: Phantom, number: int) -> np.ndarray:
 
 
 def _write_slide(phantom: Phantom, number: int, path: Path) -> None:
-    """One slide as a tiled pyramid that OpenSlide opens as `aperio`, named only once it is whole."""
-    level = draw_slide(phantom, number)
-    height, width = level.shape[:2]
-    about = (f"Aperio Image Library (phantom)\n{width}x{height} ({TILE}x{TILE}) JPEG/RGB Q={JPEG_QUALITY}"
-             f"|AppMag = {10 / phantom.mpp:g}|MPP = {phantom.mpp:g}")
-    with atomic(path) as partial, tifffile.TiffWriter(partial) as tiff:
-        while True:
-            tiff.write(level, tile=(TILE, TILE), photometric="rgb", compression="jpeg",
-                       compressionargs={"level": JPEG_QUALITY}, description=about, metadata=None, software="")
-            if max(level.shape) <= 2 * TILE:
-                break
-            size = (level.shape[1] // LEVEL_FACTOR, level.shape[0] // LEVEL_FACTOR)
-            level = cv2.resize(level, size, interpolation=cv2.INTER_AREA)
+    write_pyramid(path, draw_slide(phantom, number), phantom.mpp, "phantom")
 
 
 def write_cohort(phantom: Phantom, folder: Path | str, n_jobs: int = 1) -> list[Path]:

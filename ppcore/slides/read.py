@@ -24,8 +24,9 @@ class WholeSlide:
 
     Tiles come from the level just finer than wanted and are averaged down by area, each axis by its own um per pixel.
     A slide within 5 % of the wanted resolution is read without resampling. A coarser slide is refused.
-    scale: px of level 0 that a px of a tile spans, along x and y. mpp: um per px of a tile, NaN if the file states
-    nothing. remark: what a user should know about the file.
+    scale: px of level 0 that a px of a tile spans, along x and y. full: width and height of level 0. scanned: corner
+    (x, y) on level 0 of the part that was scanned, (0, 0) if the file states nothing. mpp: um per px of a tile, NaN if
+    it states nothing. remark: what a user should know about the file.
     """
 
     def __init__(self, path: Path, mpp: float) -> None:
@@ -46,7 +47,10 @@ class WholeSlide:
                                _profile_remark(lambda: self.openslide.color_profile))
         self._level = self.openslide.get_best_level_for_downsample(min(self.scale) * 1.001)
         self._factor = _whole_factor(self.openslide, self._level)
-        self.size = tuple(int(side / step) for side, step in zip(self.openslide.dimensions, self.scale))
+        self.full = self.openslide.dimensions
+        self.scanned = tuple(int(properties.get(name, 0)) for name in (openslide.PROPERTY_NAME_BOUNDS_X,
+                                                                        openslide.PROPERTY_NAME_BOUNDS_Y))
+        self.size = tuple(int(side / step) for side, step in zip(self.full, self.scale))
 
     def read(self, x: int, y: int, width: int, height: int) -> np.ndarray:
         """The tile whose upper left corner is (x, y), all in px of the wanted resolution.
@@ -123,7 +127,8 @@ class Field:
         self.scale = steps(native, mpp)
         self.mpp = native[0] * self.scale[0]
         self.remark = _remarks(stated, remark)
-        self.size = tuple(int(side / step) for side, step in zip(self._rgb.shape[1::-1], self.scale))
+        self.full, self.scanned = self._rgb.shape[1::-1], (0, 0)
+        self.size = tuple(int(side / step) for side, step in zip(self.full, self.scale))
 
     def read(self, x: int, y: int, width: int, height: int) -> np.ndarray:
         """As `WholeSlide.read`."""

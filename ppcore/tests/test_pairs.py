@@ -3,18 +3,23 @@
 from dataclasses import replace
 
 import numpy as np
+import openslide
 import pandas as pd
 import pytest
 from PIL import Image
 
 from ppcore.drawing import pairs as generate
 from ppcore.drawing.answer import draw_fine, draw_images, open_models
-from ppcore.drawing.pairs import Outline, from_kinds, from_sketches, generate_pairs
+from ppcore.drawing.export import export_geojson, export_slides, slide_mpp
+from ppcore.drawing.pairs import EXPORTS, Outline, from_kinds, from_sketches, generate_pairs
 from ppcore.drawing.stored import reproduce, save
+from ppcore.masks.label_files import read_label_file
 from ppcore.masks.labels import MASK, Label, load_classes, palette, write_classes, write_labels
 from ppcore.masks.make import read_mask, write_mask
+from ppcore.masks.patches import write_image
 from ppcore.methods.noise_gan import NoiseGAN
 from ppcore.methods.pix2pixhd import Pix2PixHD
+from ppcore.run import main
 from ppcore.study.errors import StudyError, StudyWarning
 from ppcore.study.files import hash_file
 from ppcore.study.runs import data_folder
@@ -163,3 +168,69 @@ def test_models_of_other_classes_than_the_patches_are_refused(labelled):
     write_classes(data_folder("smoke", "PHANTOM") / "patches", (*CLASSES, Label("brown", "#8a5a2b", 3, 5)))
     with pytest.raises(StudyError, match="knows 3 classes, the patches of PHANTOM have 4: train again"):
         open_models("smoke", "PHANTOM")
+
+
+def from_geojson(path, shape: tuple[int, int], classes=MASK) -> np.ndarray:
+    return read_label_file(path, *shape, classes).window((0, 0), shape, (1, 1))
+
+
+def test_geojson_lies_beside_each_mask_and_goes_with_it(models, tmp_path):
+    write_mask(tmp_path / "drawings" / "mine.png", disc())
+    command = ["generate", "--profile", "smoke", "--sketches", str(tmp_path / "drawings"), "--tone", "light",
+               "--to", str(tmp_path / "set"), "--variants", "2"]
+    assert main(command) == 0 and not list((tmp_path / "set").rglob("*.geojson"))
+    before = files_of(tmp_path / "set")
+    assert main([*command, "--geojson"]) == 0
+    for name in ("mine_0", "mine_1"):
+        fine = tmp_path / "set" / "fine" / f"{name}.png"
+        assert np.array_equal(from_geojson(fine.with_suffix(".geojson"), (H, W)), read_mask(fine))
+    assert {name: found for name, found in files_of(tmp_path / "set").items() if "geojson" not in name} == before
+    write_mask(tmp_path / "drawings" / "mine.png", 1 - disc())
+    assert main(command) == 0 and not list((tmp_path / "set").rglob("*.geojson"))  # other masks
+
+
+def test_a_pair_of_1024_px_is_a_slide_that_openslide_opens_with_its_um_per_px(models, tmp_path):
+    """Three classes; every pixel of the image and of the labels' colours, and the regions over them."""
+    rng, classes = np.random.default_rng(0), (*MASK, Label("nuclei", "#3f2a82", 3, 5))
+    image = rng.integers(0, 256, (1024, 1024, 3), np.uint8)
+    labels = np.kron(rng.integers(0, 3, (64, 64), np.uint8), np.ones((16, 16), np.uint8))
+    write_classes(data_folder("smoke", "PHANTOM") / "patches", classes)
+    write_image(tmp_path / "set" / "rgb" / "a_0.webp", image)
+    write_labels(tmp_path / "set" / "fine" / "a_0.png", labels, classes)
+    export_slides(models, tmp_path / "set", ["a_0"], 0.7)
+    export_geojson(models, tmp_path / "set", ["a_0"])
+    colours = np.array([(255, 255, 255), (0, 0, 0), (63, 42, 130)], np.uint8)
+    for name, wanted in (("a_0.tif", image), ("a_0_labels.tif", colours[labels])):
+        with openslide.OpenSlide(tmp_path / "set" / "slides" / name) as slide:
+            assert float(slide.properties["openslide.mpp-x"]) == float(slide.properties["openslide.mpp-y"]) == 0.7
+            assert slide.level_dimensions == ((1024, 1024), (256, 256))
+            assert np.array_equal(np.array(slide.read_region((0, 0), 0, (1024, 1024)))[..., :3], wanted)
+            small = np.array(slide.read_region((0, 0), 1, (256, 256)))[..., :3]
+        mean = wanted.reshape(256, 4, 256, 4, 3).mean(axis=(1, 3))
+        assert np.abs(small - mean).max() <= (0.51 if name == "a_0.tif" else 0)  # a block of labels has one colour
+    assert np.array_equal(from_geojson(tmp_path / "set" / "slides" / "a_0.geojson", (1024, 1024), classes), labels)
+    exports = {name for name in files_of(tmp_path / "set") if name.startswith(("fine/a_0.g", "slides/"))}
+    assert exports == {export.format("a_0") for export in EXPORTS}
+
+
+def test_a_canvas_becomes_a_slide_and_without_an_image_model_its_labels_alone(models, tmp_path, capsys):
+    write_mask(tmp_path / "drawings" / "mine.png", disc())
+    command = ["generate", "--profile", "smoke", "--sketches", str(tmp_path / "drawings"), "--to", str(tmp_path / "set"),
+               "--canvas", "90x150", "--slide"]
+    patches = data_folder("smoke", "PHANTOM") / "patches"
+    patches.mkdir()
+    (patches / "index.csv").write_text("patch,mpp\na,\n")
+    assert main(command) == 2 and "state no um per px, which a slide needs: give it as --mpp" in capsys.readouterr().err
+    assert main([*command, "--mpp", "nan"]) == 2 and not (tmp_path / "set").exists()
+    (patches / "index.csv").write_text("patch,mpp\na,0.5\nb,0.5\n")
+    assert main(command) == 0 and slide_mpp(models) == 0.5
+    fine = read_mask(tmp_path / "set" / "fine" / "mine_0.png")
+    with openslide.OpenSlide(tmp_path / "set" / "slides" / "mine_0_labels.tif") as slide:
+        shown = np.array(slide.read_region((0, 0), 0, (150, 90)))[..., 0]
+        assert slide.properties["openslide.mpp-x"] == "0.5" and np.array_equal(shown, 255 * (1 - fine))
+    store_models(image=False)
+    for path in (data_folder("smoke", "PHANTOM") / "models" / "pix2pixhd").iterdir():
+        path.unlink()
+    with pytest.warns(StudyWarning, match="no trained image model: slides of the labels are stored, none of images"):
+        assert main([*command, "--to", str(tmp_path / "bare")]) == 0
+    assert {path.name for path in (tmp_path / "bare" / "slides").iterdir()} == {"mine_0_labels.tif", "mine_0.geojson"}

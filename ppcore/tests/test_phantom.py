@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import openslide
 import pytest
+import tifffile
 
 from ppcore.slides import phantom as module
 from ppcore.slides.phantom import Phantom, beer_lambert, draw_slide, subject_of, write_cohort
@@ -110,13 +111,13 @@ def test_subjects_own_one_or_two_slides_and_neighbours_differ_in_kind(tmp_path):
 def test_interrupted_write_leaves_no_slide_and_is_made_good(tmp_path, monkeypatch):
     tiny = Phantom(slides=2, width_um=256, height_um=256, mpp=1.0)
 
-    class Broken(module.tifffile.TiffWriter):
+    class Broken(tifffile.TiffWriter):
         def write(self, *args, **kwargs):
             super().write(*args, **kwargs)
             raise OSError("no space left on device")
 
     with monkeypatch.context() as fault:
-        fault.setattr(module.tifffile, "TiffWriter", Broken)
+        fault.setattr(tifffile, "TiffWriter", Broken)
         with pytest.raises(OSError, match="no space"):
             write_cohort(tiny, tmp_path)
     assert not list(tmp_path.iterdir())
