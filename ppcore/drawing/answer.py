@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ppcore.drawing.canvas import fill_image, fill_mask
+from ppcore.masks.labels import MASK, Classes, load_classes
 from ppcore.masks.make import coarse_mask, keep_outline, read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_mask
@@ -34,7 +35,7 @@ class Models:
 
     fine: turns outlines into fine masks; method: its name in `ppcore.methods.table`. image: turns these into images,
     OURS_IMAGE; None if it is not trained. height, width: of a patch, px. coarsen: the cohort's C. hold: fine masks are
-    held to their outlines (`ppcore.masks.make.keep_outline`).
+    held to their outlines (`ppcore.masks.make.keep_outline`). classes: of the masks.
     """
 
     profile: str
@@ -47,6 +48,7 @@ class Models:
     coarsen: Callable[[np.ndarray], np.ndarray]
     hold: bool
     made_with: dict = field(repr=False)
+    classes: Classes = MASK
 
 
 @dataclass(frozen=True)
