@@ -1,22 +1,26 @@
-// The drawing surface: a mask of props.rows x props.columns px, shown at any width.
+// The drawing surface: a mask, or a map of several classes, of props.rows x props.columns px, shown at any width.
 //
 // The mask is an array of its own, and the canvas only shows it: brush and strokes are in px of the mask at any display
 // size. A pixel is drawn if its centre lies within half a brush of the pen's path. Python exchanges the mask as
-// props.value: its bits, row by row, in base64. Run by gr.HTML with element, props, trigger, watch.
+// props.value: the lowest bit of its values, row by row, then the next bit if there are more than two classes, and so
+// on, in base64. Run by gr.HTML with element, props, trigger, watch.
 
-const H = props.rows, W = props.columns;
-const AIR = 0xffffffff, TISSUE = 0xff562b3d;  // as ppcore.figures.style draws a mask; bytes are alpha, blue, green, red
+const H = props.rows, W = props.columns, NAMES = props.names;  // of the classes, by value; 0 is air
+const COLOURS = props.colours;  // of each, as ppcore.figures.style draws it; bytes are alpha, blue, green, red
+const PLANES = 32 - Math.clz32(NAMES.length - 1), BYTES = H * W / 8;  // bits of a value; bytes of a plane
 const UNDOS = 200, REST = 500;  // REST: ms without a stroke
 const find = (name) => element.querySelector("[data-is=" + name + "]");
 const canvas = element.querySelector("canvas"), context = canvas.getContext("2d");
 const picture = context.createImageData(W, H), pixels = new Uint32Array(picture.data.buffer);
 const size = find("size"), ring = find("ring");
 const past = [];  // the mask before each step, as base64
-let mask = new Uint8Array(H * W), last = "", pen = null, at = null, erasing = false, moved = -REST;
+let mask = new Uint8Array(H * W), last = "", pen = null, at = null, value = 1, moved = -REST;
 
 function pack() {
-  const bytes = new Uint8Array(H * W / 8);
-  for (let i = 0; i < mask.length; i++) if (mask[i]) bytes[i >> 3] |= 128 >> (i & 7);
+  const bytes = new Uint8Array(PLANES * BYTES);
+  for (let plane = 0; plane < PLANES; plane++)
+    for (let i = 0; i < mask.length; i++)
+      if (mask[i] >> plane & 1) bytes[plane * BYTES + (i >> 3)] |= 128 >> (i & 7);
   let text = "";
   for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096));
   return btoa(text);
@@ -24,13 +28,16 @@ function pack() {
 
 function unpack(text) {
   const bytes = atob(text);
-  for (let i = 0; i < mask.length; i++) mask[i] = (bytes.charCodeAt(i >> 3) >> (7 - (i & 7))) & 1;
+  mask.fill(0);
+  for (let plane = 0; plane < PLANES; plane++)
+    for (let i = 0; i < mask.length; i++)
+      mask[i] |= (bytes.charCodeAt(plane * BYTES + (i >> 3)) >> (7 - (i & 7)) & 1) << plane;
   show(0, 0, W, H);
 }
 
 function show(left, top, right, bottom) {
   for (let y = top; y < bottom; y++)
-    for (let x = left; x < right; x++) pixels[y * W + x] = mask[y * W + x] ? TISSUE : AIR;
+    for (let x = left; x < right; x++) pixels[y * W + x] = COLOURS[mask[y * W + x]];
   context.putImageData(picture, 0, 0, left, top, right - left, bottom - top);
 }
 
@@ -41,7 +48,6 @@ function stroke([x0, y0], [x1, y1]) {
   const end = (a, b, size) => Math.min(size, Math.ceil(Math.max(a, b) + radius));
   const left = first(x0, x1), right = end(x0, x1, W), top = first(y0, y1), bottom = end(y0, y1, H);
   if (left >= right || top >= bottom) return;
-  const value = erasing ? 0 : 1;
   for (let y = top; y < bottom; y++)
     for (let x = left; x < right; x++) {
       const px = x + 0.5 - x0, py = y + 0.5 - y0;
@@ -58,9 +64,10 @@ function remember(text) {
 
 // report the current mask; to Python only if it does not have it yet
 function tell(python) {
-  let tissue = 0;
-  for (let i = 0; i < mask.length; i++) tissue += mask[i];
-  find("asked").textContent = (100 * tissue / mask.length).toFixed(1) + " % tissue";
+  const counts = NAMES.map(() => 0);
+  for (let i = 0; i < mask.length; i++) counts[mask[i]]++;
+  find("asked").textContent = NAMES.map((name, i) => (100 * counts[i] / mask.length).toFixed(1) + " % " + name).slice(1)
+    .join(", ");
   find("undo").disabled = !past.length;
   last = pack();
   if (!python) return;
@@ -96,7 +103,7 @@ canvas.addEventListener("pointerdown", (event) => {
   event.preventDefault();
   canvas.setPointerCapture(event.pointerId);
   pen = event.pointerId, at = place(event);
-  erasing = event.button === 5 || find("erase").getAttribute("aria-pressed") === "true";
+  value = event.button === 5 ? 0 : Number(element.querySelector("[data-value][aria-pressed=true]").dataset.value);
   remember(last);
   stroke(at, at);
 });
@@ -120,14 +127,15 @@ for (const end of ["pointerup", "pointercancel"])
 canvas.addEventListener("pointerleave", () => { if (pen === null) ring.style.display = "none"; });
 canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 
-for (const tool of ["draw", "erase"])
-  find(tool).addEventListener("click", () => {
-    for (const each of ["draw", "erase"]) find(each).setAttribute("aria-pressed", each === tool);
+const tools = element.querySelectorAll("[data-value]");
+for (const tool of tools)
+  tool.addEventListener("click", () => {
+    for (const each of tools) each.setAttribute("aria-pressed", each === tool);
   });
-for (const [name, value] of [["clear", 0], ["fill", 1]])
+for (const [name, filling] of [["clear", 0], ["fill", 1]])
   find(name).addEventListener("click", () => {
     remember(last);
-    mask.fill(value);
+    mask.fill(filling);
     show(0, 0, W, H);
     tell(true);
   });

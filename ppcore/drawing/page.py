@@ -21,7 +21,8 @@ from IPython.display import IFrame, display
 
 from ppcore.drawing.answer import (MOST_VARIANTS, Drawing, Models, answering, draw_fine, draw_images, held,
                                    open_models, outlines_of)
-from ppcore.drawing.page_html import note, pack, show_answers, show_examples, unpack, who_answers
+from ppcore.drawing.page_html import (note, pack, show_answers, show_examples, show_pens, surface_colours, unpack,
+                                      who_answers)
 from ppcore.drawing.pairs import from_sketches, growing_rows
 from ppcore.drawing.proxies import no_proxy
 from ppcore.drawing.stored import named_folder, save
@@ -64,7 +65,7 @@ class Desk:
     """Handlers of the page's controls: a cohort's models, and the folders that drawings and sets are saved in.
 
     models: those that answer at first. others: by method, those one can choose instead. examples: coarse masks (H, W)
-    in {0, 1} to start from. Errors of the user are shown on the page.
+    to start from. Errors of the user are shown on the page.
     """
 
     models: Models
@@ -80,22 +81,22 @@ class Desk:
     def answer(self, text: str, seed: float, variants: float, method: str, hold: bool) -> tuple[str, Drawing | None]:
         """Fine masks of the sketch that the surface sent; images follow."""
         try:
-            sketch = unpack(text, self.models.height, self.models.width)
+            sketch = unpack(text, self.models.height, self.models.width, len(self.models.classes))
             drawing = draw_fine(self.of(method, hold), sketch, int(seed or 0), int(variants))
         except StudyError as error:
             return note(str(error)), None
-        return show_answers(drawing, self.models.image is not None), drawing
+        return show_answers(drawing, self.models.image is not None, self.models), drawing
 
     def paint(self, drawing: Drawing | None) -> tuple[str, Drawing] | dict:
         """The images of a drawing that has none yet."""
         if drawing is None or drawing.images or not self.models.image:
             return gr.skip()
         drawing = draw_images(self.models, drawing)
-        return show_answers(drawing, False), drawing
+        return show_answers(drawing, False, self.models), drawing
 
     def start_from(self, event: gr.EventData) -> str:
         """The example that was clicked, in the surface's format."""
-        return pack(self.examples[event.number])
+        return pack(self.examples[event.number], len(self.models.classes))
 
     def upload(self, path: str) -> str | dict:
         """A picture or a Labelme file, in the surface's format."""
@@ -105,7 +106,7 @@ class Desk:
             gr.Warning(html.escape(str(error)), duration=15)
             return gr.skip()
         gr.Info(html.escape(remark))
-        return pack(mask)
+        return pack(mask, len(self.models.classes))
 
     def store(self, drawing: Drawing | None, name: str) -> tuple[str, str]:
         """Save a drawing with its images. Returns a message and the name to suggest next."""
@@ -181,9 +182,11 @@ def build(models: Models) -> gr.Blocks:
 
 def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
     """The surface, seed, variants, method, hold, the answer and upload buttons, and the examples."""
-    height, width = desk.models.height, desk.models.width
-    surface = gr.HTML(html_template=_beside(".html").format(brush=BRUSH, height=height, width=width),
-                      js_on_load=_beside(".js"), rows=height, columns=width, elem_classes="surface", **PLAIN)
+    height, width, classes = desk.models.height, desk.models.width, desk.models.classes
+    template = _beside(".html").format(brush=BRUSH, height=height, width=width, pens=show_pens(classes))
+    surface = gr.HTML(html_template=template, js_on_load=_beside(".js"), rows=height, columns=width,
+                      names=[label.name for label in classes], colours=surface_colours(classes), elem_classes="surface",
+                      **PLAIN)
     with gr.Row():
         seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=100)
         variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
@@ -194,7 +197,7 @@ def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
         again = gr.Button("Answer", variant="primary", min_width=100, size="md")
         given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
                                 file_types=["image", ".json"])
-    examples = show_examples(desk.examples, desk.models.cohort)
+    examples = show_examples(desk.examples, desk.models)
     chosen = gr.HTML(examples, js_on_load=CHOOSE, elem_classes="typical", **PLAIN)
     return surface, seed, variants, method, hold, again, given, chosen
 
