@@ -172,7 +172,7 @@ def as_coarse(sketch: np.ndarray, height: int, width: int, classes: int = 2) -> 
     is stretched first, then each further class, which is painted over it in turn. Raises `StudyError` for other shapes
     or values, and if no tissue is left: the models have never seen an empty patch.
     """
-    if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() < classes):
+    if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() <= classes - 1):
         raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, {classes - 1}]: "
                          "wanted one channel (height, width), 1 where tissue is")
     coarse = resize_mask(sketch >= 0.5, height, width)

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +15,25 @@ import pytest
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The page on models of no training, in an empty study: address, folder of drawings, process id."""
-    from ppcore.study.runs import REPOSITORY, data_folder
     from ppcore.tests.test_answer import store_models
 
-    home = tmp_path_factory.mktemp("page")
+    yield from _served(tmp_path_factory.mktemp("page"), store_models)
+
+
+@pytest.fixture(scope="module")
+def label_server(tmp_path_factory):
+    """The same on models of three classes."""
+    from ppcore.tests.test_pairs import store_label_models
+
+    yield from _served(tmp_path_factory.mktemp("label-page"), store_label_models)
+
+
+def _served(home: Path, store: Callable[[], None]) -> Iterator[tuple[str, Path, int]]:
+    from ppcore.study.runs import REPOSITORY, data_folder
+
     with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as free:
         patch.setenv("PRIORPATH_HOME", str(home))
-        store_models()
+        store()
         drawings, port = data_folder("smoke", "PHANTOM") / "drawings", free.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "ppcore.run", "draw", "--profile", "smoke", "--port", str(port)], cwd=REPOSITORY,
@@ -56,8 +70,8 @@ def visit(browser, server):
 
     visits = []
 
-    def start(**how) -> Visit:
-        visits.append(Visit(browser, server, **how))
+    def start(where=server, **how) -> Visit:
+        visits.append(Visit(browser, where, **how))
         return visits[-1]
 
     yield start

@@ -35,6 +35,33 @@ def test_a_stroke_of_the_mouse_reaches_the_model_as_drawn_and_undo_takes_it_back
 
 
 @needs_browser
+def test_the_class_of_the_pen_reaches_the_model(visit, label_server):
+    """Tissue, then nuclei over it, an eraser across both; and what was asked for and obtained, a class."""
+    here = visit(label_server)
+    here.mouse(WAY)
+    tissue = here.expected(WAY)
+    here.press("nuclei")
+    over, across = [(0.3, 0.5), (0.9, 0.5)], [(0.5, 0.1), (0.5, 0.9)]
+    here.mouse(over)
+    wanted = np.where(here.expected(over), 2, tissue)
+    assert np.sum(here.drawn("classes-1") != wanted) <= 4
+    here.press("Erase")
+    here.mouse(across)
+    wanted = wanted * (1 - here.expected(across))
+    drawn = here.drawn("classes-2")
+    assert np.sum(drawn != wanted) <= 6
+    shares = [np.mean(drawn == value) for value in (1, 2)]
+    surface = here.page.locator("[data-is=asked]").inner_text()
+    assert surface == f"{shares[0]:.1%} tissue, {shares[1]:.1%} nuclei".replace("%", " %")
+    assert f"asked for {np.mean(drawn > 0):.1%}; nuclei dense in" in here.said()
+    assert f"asked for {shares[1]:.1%}" in here.said()
+    here.answered(lambda: here.press("Undo"))
+    here.answered(lambda: here.press("Undo"))
+    assert np.sum(here.drawn("classes-3") != tissue) <= 2
+    assert here.page.locator("#shown svg").first.locator("path").count() == 2
+
+
+@needs_browser
 def test_a_finger_draws_in_px_of_the_mask_in_a_narrow_window(visit):
     here = visit(width=390, height=844, has_touch=True, is_mobile=True, device_scale_factor=3)
     assert here.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
@@ -113,6 +140,11 @@ def test_from_letting_go_of_the_pen_to_the_answer_on_the_page(visit, record_prop
 
 def test_a_mask_comes_through_the_wire_and_another_size_is_told():
     np.testing.assert_array_equal(unpack(pack(disc()), H, W), disc())
+    for count in (2, 3, 4, 5, 16):
+        labels = np.random.default_rng(count).integers(0, count, (H, W), np.uint8)
+        np.testing.assert_array_equal(unpack(pack(labels, count), H, W, count), labels)
+    with pytest.raises(StudyError, match="reload the page"):  # a value that no class has
+        unpack(pack(np.full((H, W), 3, np.uint8), 4), H, W, 3)
     assert not unpack(None, H, W).any()
     for wrong in ("!", "AAAA", pack(disc())[:-8]):
         with pytest.raises(StudyError, match="no mask of 64 x 128 px: reload the page"):

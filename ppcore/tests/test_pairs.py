@@ -120,6 +120,12 @@ CLASSES = (*MASK, Label("nuclei", "#3f2a82", 3, 5))
 def labelled(tmp_path, monkeypatch):
     """The models of a cohort of three classes, of no training."""
     monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
+    store_label_models()
+    return open_models("smoke", "PHANTOM", threads=1)
+
+
+def store_label_models() -> None:
+    """Models of three classes, of no training, and one coarse map."""
     folder = data_folder("smoke", "PHANTOM")
     write_classes(folder / "patches", CLASSES)
     write_labels(folder / "coarse" / "patch-0.png", nuclei(), CLASSES)
@@ -127,7 +133,6 @@ def labelled(tmp_path, monkeypatch):
     for name, method in (("noise-gan", fine), ("pix2pixhd", Pix2PixHD(replace(IMAGE, classes=3)))):
         card = {"method": type(method).__name__, "settings": vars(method.settings), "training": {"steps": 0}}
         write_model(method, folder / "models" / name, card)
-    return open_models("smoke", "PHANTOM", threads=1)
 
 
 def nuclei() -> np.ndarray:
