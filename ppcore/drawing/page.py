@@ -101,7 +101,7 @@ class Desk:
     def upload(self, path: str) -> str | dict:
         """A picture or a Labelme file, in the surface's format."""
         try:
-            mask, remark = read_sketch(path, self.models.height, self.models.width)
+            mask, remark = read_sketch(path, self.models.height, self.models.width, classes=self.models.classes)
         except StudyError as error:
             gr.Warning(html.escape(str(error)), duration=15)
             return gr.skip()
