@@ -1,7 +1,8 @@
 """How do figures look?
 
 Every function draws into a new figure and returns it; `save` stores it. Colours are Okabe and Ito's, which readers
-with a colour-vision deficiency can tell apart. A mask is drawn with tissue dark on white.
+with a colour-vision deficiency can tell apart. A mask is drawn with tissue dark on white, a label map in the colours of
+its classes.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from PIL import Image
 
+from ppcore.masks.labels import MASK, Classes, palette
 from ppcore.methods.table import ROWS
 from ppcore.study.files import atomic
 
@@ -50,9 +53,17 @@ def name_shown(name: str, longest: int = 20) -> str:
     return name.replace("$", r"\$")
 
 
-def mask_picture(mask: np.ndarray) -> np.ndarray:
-    """Mask (H, W) in {0, 1} -> RGB (H, W, 3) uint8, tissue dark on white."""
-    return np.where(mask[..., None] > 0, INK, np.uint8(255))
+def mask_picture(mask: np.ndarray, classes: Classes = MASK) -> np.ndarray:
+    """Mask (H, W) in {0, 1} -> RGB (H, W, 3) uint8, tissue dark on white; a label map in the colours of its classes."""
+    return np.where(mask[..., None] > 0, INK, np.uint8(255)) if classes == MASK else palette(classes)[mask]
+
+
+def class_legend(figure: Figure, classes: Classes) -> None:
+    """Name the colours of `mask_picture` in a line below a figure; of MASK nothing, as its pictures explain themselves."""
+    if classes != MASK:
+        handles = [Patch(facecolor=label.colour, edgecolor="0.5", linewidth=0.6, label=name_shown(label.name))
+                   for label in classes]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)), fontsize="small")
 
 
 def change_picture(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -64,16 +75,18 @@ def change_picture(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def image_grid(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str] = (), labels: Sequence[str] = (),
-               width: float = 11.0) -> Figure:
-    """A grid of pictures; masks (H, W) in {0, 1} and RGB (H, W, 3) may be mixed.
+               width: float = 11.0, classes: Classes = MASK) -> Figure:
+    """A grid of pictures; masks (H, W), or label maps of `classes`, and RGB (H, W, 3) may be mixed.
 
-    columns: titles above the first row. labels: names left of the rows. width: of the figure, inches.
+    columns: titles above the first row. labels: names left of the rows. width: of the figure, inches. The legend of the
+    classes is below.
     """
     height, across = rows[0][0].shape[:2]
     count = max(len(row) for row in rows)
     each = width / count
     figure, axes = plt.subplots(len(rows), count, squeeze=False,
-                                figsize=(width, len(rows) * each * height / across + (0.35 if len(columns) else 0)))
+                                figsize=(width, len(rows) * each * height / across + (0.35 if len(columns) else 0)
+                                         + (0.35 if classes != MASK else 0)))
     for r, row in enumerate(rows):
         for c in range(count):
             axis = axes[r, c]
@@ -81,7 +94,7 @@ def image_grid(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str] = ()
             if c >= len(row):
                 axis.set_visible(False)
                 continue
-            picture = row[c] if row[c].ndim == 3 else mask_picture(row[c])
+            picture = row[c] if row[c].ndim == 3 else mask_picture(row[c], classes)
             axis.imshow(picture, interpolation="antialiased" if row[c].ndim == 3 else "nearest")
             for spine in axis.spines.values():
                 spine.set_visible(True)
@@ -90,6 +103,7 @@ def image_grid(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str] = ()
                 axis.set_title(columns[c])
             if c == 0 and r < len(labels):
                 axis.set_ylabel(labels[r])
+    class_legend(figure, classes)
     return figure
 
 
