@@ -1,7 +1,7 @@
 """What is a mask, and how is a coarse one made? For notebooks 01 to 03. Imports study.
 
     make      fine masks by threshold, coarse ones by morphology    patches   patches on disk and as network inputs
-    labels    maps of several classes
+    labels    maps of several classes                               stain     made from the stain
     shapes    27 descriptors of a mask                              kinds     K-means
     sketches  drawings as masks                                     labelme   Labelme files
     simulate  simulated sketches                                    made      masks and images made by a model
