@@ -1,13 +1,13 @@
 """Which pixels of tissue are nuclei, and which are positive for DAB? Label maps from the stain, without annotation.
 
-The optical density -ln(I / 255) of a pixel adds up what its stains absorb; `skimage.color.rgb2hed` solves for the amounts
-of haematoxylin h and DAB d (Ruifrok and Johnston 2001). A subject's haematoxylin is scaled by its own tissue,
+The optical density -ln(I / 255) of a pixel adds up what its stains absorb; `skimage.color.rgb2hed` solves for the
+amounts of haematoxylin h and DAB d (Ruifrok and Johnston 2001). A subject's haematoxylin is scaled by its own tissue,
 
     s = (h - q01) / (q99 - q01),    nuclei: s > cut.nuclei,    positive: d > cut.positive
 
 where q01 and q99 are percentiles, since slides are stained darker or paler. DAB is not scaled: a slide without the
-antigen stays negative. Both cuts are Otsu's, one for a cohort, on pixels of training patches only, for DAB on the square
-root, as little tissue is brown. No expert is asked. Air is what the paper's threshold says.
+antigen stays negative. Both cuts are Otsu's, one for a cohort, on pixels of training patches only; for DAB on the
+square root, as little tissue is brown. No expert is asked. Air is what the paper's threshold says.
 """
 
 from collections.abc import Iterable
@@ -32,13 +32,13 @@ SMOOTH = 0.5  # um, sd of the Gaussian over the stain: less than a nucleus, more
 LEAST = 8.0  # um^2; a smaller object is dropped, a smaller hole filled. A lymphocyte's nucleus has 30
 NECK = 1.5  # um; nuclei that touch are cut apart where the neck is thinner than both by more, in half-widths
 WIDEST = 20.0  # um, half-width; what is wider is no nucleus, but cartilage, mucin or a fold
-KERNELS = {"nuclei": (20.0, 25.0), "positive": (40.0, 25.0)}  # um, of the coarse form: what lies nearer than the first is
-# one area, what is narrower than the second is none
+# um, of the coarse form: what lies nearer than the first is one area, what is narrower than the second is none
+KERNELS = {"nuclei": (20.0, 25.0), "positive": (40.0, 25.0)}
 RESOLVED = 3.0  # um per px; nuclei of 8 um cannot be told apart in larger pixels
 DRAWN = 1000  # pixels of tissue a patch, for percentiles and cuts
-TAIL = {"haematoxylin": 95.0, "dab": 99.5}  # percentile that samples are capped at, lest a few dark pixels rule Otsu's cut
+TAIL = {"haematoxylin": 95.0, "dab": 99.5}  # percentile; samples are capped at it, lest a few dark pixels rule
 PALEST = 0.03  # of either stain, in the units of `rgb2hed`: an optical density, base 10, of 0.18; paler is neither
-SPAN = 2.0  # a subject's q99 - q01 counts as at least 1/2 and at most 2 times the median: one without nuclei shall get none
+SPAN = 2.0  # q99 - q01 counts as at least 1/2, at most 2 times the median: a subject without nuclei shall get none
 INK = 0.05  # optical density, base 10; in H&E the ink of a pen absorbs red by so much more than green (`slides.grid`)
 
 
@@ -115,8 +115,10 @@ def _apart(mask: np.ndarray, mpp: float) -> np.ndarray:
 
 
 def _below(depth: np.ndarray, drop: float) -> np.ndarray:
-    """The surface `depth` lowered by `drop`, then grown again as far as it fits below: a maximum that rises by less than
-    `drop` over the ridge to a higher one is a maximum no more."""
+    """The surface `depth` lowered by `drop`, then grown again as far as it fits below.
+
+    A maximum that rises by less than `drop` over the ridge to a higher one is a maximum no more.
+    """
     level = np.maximum(depth - drop, 0)
     while True:
         grown = np.minimum(cv2.dilate(level, np.ones((3, 3), np.uint8)), depth)
@@ -174,11 +176,11 @@ def label_set(index: pd.DataFrame, folder: str | Path, stain: str, mpp: float, s
     """
     folder, scales = Path(folder), index["mpp"].fillna(mpp)
     if scales.max() > RESOLVED:
-        warn(f"at {scales.max():g} um per px, single nuclei cannot be seen: labels=stain then marks where they are dense; "
-             f"for nuclei, cut at {RESOLVED:g} or less (-p mpp=...)")
+        warn(f"at {scales.max():g} um per px single nuclei cannot be seen: labels=stain then marks where they are dense; "
+             f"cut at {RESOLVED:g} or less (-p mpp=...)")
     if index["mpp"].isna().any():
-        warn(f"{index.loc[index['mpp'].isna(), 'file'].nunique()} files state no um per px: labels from their stain take "
-             f"nuclei for as large as at mpp={mpp:g}")
+        warn(f"{index.loc[index['mpp'].isna(), 'file'].nunique()} files state no um per px: for labels from their stain, "
+             f"a px counts as mpp={mpp:g} um")
     classes = classes_of(stain, float(scales.median()))
 
     def draw(row: int, patch: str, scale: float) -> np.ndarray:

@@ -1,9 +1,17 @@
-"""Do labels made by rule agree with those of an expert, pixel by pixel and nucleus by nucleus?"""
+"""Do two label maps agree, an expert's and one made by rule, or one before and after: by pixel, class and nucleus?"""
+
+from collections.abc import Iterable
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
-from ppcore.masks.make import check_mask
+from ppcore.masks.labels import Classes
+from ppcore.masks.make import check_mask, read_mask
+from ppcore.masks.patches import read_image
+from ppcore.masks.stain import Cut, label
 
 
 def pixel_agreement(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
@@ -37,6 +45,46 @@ def object_agreement(found: np.ndarray, wanted: np.ndarray, least: float = 0.5) 
     inside = shared[1:, 1:]
     matched = inside > least * (area[1:, None] + area_wanted[None, 1:] - inside)
     return {"matched": int(matched.sum()), "found": ones - 1, "wanted": others - 1}
+
+
+def compare_classes(pairs: Iterable[tuple[np.ndarray, np.ndarray]], classes: Classes) -> pd.DataFrame:
+    """What two sets of label maps show of each class but air, one row a class, by name.
+
+    pairs: two maps (H, W) of one patch. Columns: share and share_other, of the whole area; objects and objects_other,
+    components a patch, neighbours diagonal too; iou and dice, of all pixels; nan for a class that neither set has.
+    """
+    values, count = range(1, len(classes)), 0
+    areas, objects = np.zeros((3, len(values))), np.zeros((2, len(values)))
+    size = 0
+    for one, other in pairs:
+        count, size = count + 1, size + one.size
+        for row, value in enumerate(values):
+            masks = [(labels == value).astype(np.uint8) for labels in (one, other)]
+            areas[:, row] += [np.count_nonzero(mask) for mask in (*masks, masks[0] & masks[1])]
+            objects[:, row] += [cv2.connectedComponents(mask)[0] - 1 for mask in masks]
+    first, second, both = areas
+    with np.errstate(invalid="ignore"):  # 0 / 0 is nan
+        return pd.DataFrame({"share": first / size, "share_other": second / size, "objects": objects[0] / count,
+                             "objects_other": objects[1] / count, "iou": both / (first + second - both),
+                             "dice": 2 * both / (first + second)},
+                            index=pd.Index([each.name for each in classes[1:]], name="class"))
+
+
+def cut_sensitivity(folder: str | Path, index: pd.DataFrame, cut: Cut, classes: Classes,
+                    step: float = 0.1) -> pd.DataFrame:
+    """How another cut would change labels from the stain: `compare_classes` with cuts lower and higher by `step`.
+
+    folder: of the patch set; reads `rgb/` and `fine/`. index: of the patches to measure, columns patch, subject, mpp.
+    Rows: class, and the factor of the cut.
+    """
+    def pairs(factor: float) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        for line in tqdm(list(index.itertuples()), desc=f"cut x {factor:g}", unit="patch"):
+            used = read_mask(Path(folder) / "fine" / f"{line.patch}.png")
+            rgb = read_image(Path(folder) / "rgb" / f"{line.patch}.webp")
+            yield used, label(rgb, np.minimum(used, 1), cut.times(factor), line.subject, line.mpp)
+
+    tables = {factor: compare_classes(pairs(factor), classes) for factor in (1 - step, 1 + step)}
+    return pd.concat(tables, names=["cut"]).swaplevel().sort_index()
 
 
 def _check_pair(found: np.ndarray, wanted: np.ndarray) -> None:

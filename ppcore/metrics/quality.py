@@ -90,7 +90,7 @@ def stain_check(folder: str | Path, index: pd.DataFrame, stain: str, patches: li
     for patch in tqdm(patches, desc="checking the stain", unit="patch"):
         fine = read_mask(Path(folder) / "fine" / f"{patch}.png")
         pink, brown = stain_shares(read_image(Path(folder) / "rgb" / f"{patch}.webp"), fine)
-        tissue = int(fine.sum())
+        tissue = int(np.count_nonzero(fine))
         rows.append({"file": file_of[patch], "patches": 1, "tissue": tissue, "pink": pink * tissue,
                      "brown": brown * tissue})
     columns = ["file", "patches", "tissue", "pink", "brown"]
