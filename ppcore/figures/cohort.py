@@ -121,6 +121,12 @@ def stain_scatter(table: pd.DataFrame, least: float) -> Figure:
     return figure
 
 
+def amount_picture(amount: np.ndarray, low: float, span: float) -> np.ndarray:
+    """Amount of a stain (H, W) as an RGB picture: white at `low` and less, black at `low` + `span` and more."""
+    gray = 255 * (1 - np.clip((amount - low) / span, 0, 1))
+    return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
+
+
 def change_panels(table: pd.DataFrame) -> Figure:
     """What C does to each mask: `table` has pairs of columns `<name> fine`, `<name> coarse`, and `IoU`."""
     names = [name.removesuffix(" fine") for name in table.columns if name.endswith(" fine")]

@@ -68,9 +68,10 @@ def class_legend(figure: Figure, classes: Classes) -> None:
 
 def change_picture(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """RGB picture of two masks: tissue in both dark, only before vermilion (removed), only after blue (added)."""
+    before, after = before > 0, after > 0  # of label maps their tissue
     picture = mask_picture(before & after)
-    picture[(before == 1) & (after == 0)] = REMOVED
-    picture[(before == 0) & (after == 1)] = ADDED
+    picture[before & ~after] = REMOVED
+    picture[~before & after] = ADDED
     return picture
 
 

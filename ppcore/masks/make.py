@@ -114,19 +114,22 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def coarsen_set(patches: Iterable[str], fine: str | Path, coarse: str | Path, open_size: int, close_size: int,
-                shifted: bool = False) -> pd.DataFrame:
+                shifted: bool = False, classes: Sequence = ()) -> pd.DataFrame:
     """Store C(m) of every fine mask `fine`/<patch>.png as `coarse`/<patch>.png, then `coarse`/index.csv.
 
-    The index, also returned, has the columns patch, tissue_fraction and coarse_hash. It is written last: a folder
-    without it is not a set of coarse masks.
+    classes: of label maps (`labels.Classes`); the further ones bring the kernels of their coarse forms. The index, also
+    returned, has the columns patch, tissue_fraction and coarse_hash. It is written last: a folder without it is not a
+    set of coarse masks.
     """
+    from ppcore.masks.labels import MASK, kernels, write_labels  # here: `labels` imports this file
+
     fine, coarse = Path(fine), Path(coarse)
     shutil.rmtree(coarse, ignore_errors=True)
     rows = []
     for patch in tqdm(list(patches), desc="coarsening", unit="mask"):
-        mask = coarse_mask(read_mask(fine / f"{patch}.png"), open_size, close_size, shifted)
-        write_mask(coarse / f"{patch}.png", mask)
-        rows.append({"patch": patch, "tissue_fraction": mask.mean(),
+        mask = coarse_mask(read_mask(fine / f"{patch}.png"), open_size, close_size, shifted, kernels(classes))
+        write_labels(coarse / f"{patch}.png", mask, classes or MASK)
+        rows.append({"patch": patch, "tissue_fraction": (mask > 0).mean(),
                      "coarse_hash": hash_file(coarse / f"{patch}.png")})
     index = pd.DataFrame(rows)
     write_text(coarse / "index.csv", index.to_csv(index=False, float_format="%.6f"))

@@ -14,6 +14,7 @@ Each file answers one question. Functions take the real set first and the synthe
     windows        are pieces of them copies?                        the same, of 64 px
     control        does the output keep to the outline?              IoU, boundary F1, tissue fraction, diversity
     image          do the images have real colours and detail?       10 descriptors
+    agreement      do labels from the stain agree with an expert's?  Dice, precision, recall, F1 of nuclei
     quality        are the patches of a cohort sound?               train against test, threshold, stain
 
 `sets` holds the masks to compare, `rows` computes metrics.csv, whose rows `tidy` makes, `table` makes Table 2 from it,

@@ -10,6 +10,8 @@ class SlidesSettings(BaseModel):
 
     slides: str = Field("", description="folder of slides or fields; empty for an embedded cohort")
     stain: Literal["he", "ihc"] = Field("he", description="he or ihc; decides the air threshold")
+    labels: Literal["tissue", "stain", "own"] = Field(
+        "tissue", description="classes of fine masks: tissue, air; stain: nuclei too, DAB in ihc; own: brought")
     air_threshold: int | None = Field(None, ge=1, le=254,
                                       description="gray level 0-255; what is lighter is air; empty: 204 he, 235 ihc (R3)")
     mpp: float = Field(2.0, ge=0.1, le=20.0, description="um per px that patches are cut at (R2); what states none is read as it is")
