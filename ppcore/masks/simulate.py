@@ -70,8 +70,8 @@ def simulate_sketch(mask: np.ndarray, seed: int, accuracy: str,
     that leaves one tone of a mask that has two, the other becomes a dot of the brush at its widest place. The same
     arguments give the same sketch. Raises `StudyError` for an unknown accuracy.
 
-    Of a label map, the hand draws the tissue like that of a mask, and over it, in the same way, the places where further
-    classes are dense (`coarse_mask`; dense: its kernels of classes 2, 3, ..., px). It misses all edges alike.
+    Of a label map, the hand draws the tissue like that of a mask, and over it, in the same way, the places where
+    further classes are dense (`coarse_mask`; dense: its kernels of classes 2, 3, ..., px). It misses all edges alike.
     """
     if accuracy not in HANDS:
         raise StudyError(f"accuracy {accuracy!r} is not known: take one of {', '.join(HANDS)}")

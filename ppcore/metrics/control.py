@@ -111,7 +111,8 @@ def class_control(outline: np.ndarray, generated: np.ndarray, coarsen: Callable[
 
     coarsen: C with the kernels of the classes. Of the tissue as of a mask. Of a further class `fraction_asked` and
     `fraction_obtained` too, its share of the whole map in x and in C(G(x)); `iou` and `boundary_f1` are nan if neither
-    has the class: no control was asked for there.
+    has the class: no control was asked for there. C is not idempotent for further classes, whose dense places end where
+    the tissue does, so COPY may score below 1.
     """
     asked, obtained = layers(outline, count), layers(coarsen(generated), count)
     rows = [control(x, c, lambda mask: mask) for x, c in zip(asked, obtained)]

@@ -99,7 +99,7 @@ def object_table(scores: dict[str, list[dict]], classes: Classes, mpp: float) ->
         table = table.loc[["real", *table.index.drop("real")]]
         words = [in_words(table.loc["real"], table.loc[method]) for method in table.index[1:]]
         tables[label.name] = table.set_axis(titles, axis=1).assign(**{"beside the real ones": ["", *words]})
-    return pd.concat(tables, names=["class", "method"])
+    return pd.concat(tables, names=["class", "method"]).round(1)
 
 
 def in_words(real: Mapping[str, float], made: Mapping[str, float]) -> str:

@@ -31,8 +31,7 @@ def repetition(masks: Iterable[np.ndarray], coarsen: Callable[[np.ndarray], np.n
     """
     highest, products, energies = [], [], []
     for mask in masks:
-        outline = np.minimum(coarsen(mask), 1)
-        if (found := _autocorrelation((mask != of).astype(np.uint8), outline)) is not None:
+        if (found := _autocorrelation((mask != of).astype(np.uint8), coarsen(mask))) is not None:
             product, correlation, counts, area = found
             highest.append(correlation[_lags(counts.shape) & (counts >= OVERLAP * area)].max())
             energy = np.sqrt(product[0, 0])
@@ -49,7 +48,7 @@ def repetition(masks: Iterable[np.ndarray], coarsen: Callable[[np.ndarray], np.n
 def _autocorrelation(mask: np.ndarray, outline: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | None:
     """Sums of products and their correlation at each lag (wrapped), px that meet at it, px of uniform tissue.
 
-    None if there is too little uniform tissue, or air in it.
+    outline: above 0 is tissue. None if there is too little uniform tissue, or air (0 in mask) in it.
     """
     inside = cv2.distanceTransform(np.pad(outline, 1, mode="edge"), cv2.DIST_C, 3)[1:-1, 1:-1] > INSIDE
     area = int(inside.sum())

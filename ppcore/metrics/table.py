@@ -22,6 +22,7 @@ MASK_METRICS = ("ks", "kl_nats", "kl_paper100", "fid", "kid", "fid_infinity", "k
                 "nearest_train_ratio", "copying_ct", "control_iou",
                 "control_boundary_f1", "control_fraction_error", "control_fraction_bias", "control_fraction_rank",
                 "diversity", "diversity_ratio")  # in the order in which notebook 08 shows them
+OF_TISSUE = ("ks", "kl_nats", "kl_paper100", "repetition", "control_iou", "control_boundary_f1", "image_control_iou")
 CLASS_METRICS = ("ks", "repetition", "grid", "control_iou", "control_boundary_f1", "control_fraction_asked",
                  "control_fraction_obtained", "control_fraction_error", "control_fraction_rank", "number", "area",
                  "area_spread", "nearest")  # of a further class of label maps
@@ -52,18 +53,25 @@ def metrics_table(found: Iterable[tuple[str, str, int, list[dict]]], run: Run) -
 def table_2(metrics: pd.DataFrame, protocol: str = "A") -> pd.DataFrame:
     """Table 2 from the tidy metrics of one cohort: one row per method of METHODS (from sketches: SKETCH_METHODS), run
     or not. Rows of several training seeds give `mean [least, largest]` over the seeds (reading R31)."""
-    return _table(metrics[metrics["protocol"] == protocol], METHODS if protocol == "A" else SKETCH_METHODS, {
+    methods = METHODS if protocol == "A" else SKETCH_METHODS
+    return _table(metrics[metrics["protocol"] == protocol], methods, _titled(metrics, {
         "ks": "KS", "kl_nats": "KL (nats)", "kl_paper100": "KL (100 points)", "fid": "FID", "kid": "KID", "kd": "kd",
         "mmd2": "MMD²", "mmd_p_holm": "MMD p (Holm)", "w1_mean": "W1 (sd)", "density": "density",
         "coverage": "coverage", "repetition": "repetition", "nearest_train_ratio": "nearest-train ratio",
-        "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1", "diversity_ratio": "diversity / error"})
+        "control_iou": "IoU to outline", "control_boundary_f1": "boundary F1", "diversity_ratio": "diversity / error"}))
+
+
+def _titled(metrics: pd.DataFrame, titles: dict[str, str]) -> dict[str, str]:
+    """Metric -> title of its column; for a cohort of label maps it says what speaks of tissue alone."""
+    several = metrics["metric"].str.contains(": ", regex=False).any()  # rows of further classes
+    return {name: f"{title}, tissue" if several and name in OF_TISSUE else title for name, title in titles.items()}
 
 
 def image_table(metrics: pd.DataFrame) -> pd.DataFrame:
     """The same for images: one row per method of IMAGE_METHODS."""
-    return _table(metrics[metrics["metric"].str.startswith("image_")], IMAGE_METHODS, {
+    return _table(metrics[metrics["metric"].str.startswith("image_")], IMAGE_METHODS, _titled(metrics, {
         "image_fid": "FID", "image_kid": "KID", "image_kd": "kd", "image_mmd2": "MMD²", "image_mmd_p": "MMD p",
-        "image_w1_mean": "W1 (sd)", "image_control_iou": "IoU to fine mask"})
+        "image_w1_mean": "W1 (sd)", "image_control_iou": "IoU to fine mask"}))
 
 
 def _table(metrics: pd.DataFrame, methods: Sequence[str], shown: dict[str, str]) -> pd.DataFrame:

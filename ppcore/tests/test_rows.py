@@ -100,6 +100,9 @@ def test_table_2_shows_the_spread_over_training_seeds():
     assert shown["coverage"] == "0.5 [0.4, 0.9]"  # one seed: its interval over subjects
     assert shown["KID"] == "0.9"  # no interval that has no width
     assert shown["FID"] == "no weights" and shown["density"] == ""
+    several = pd.concat([rows, rows.iloc[:1].assign(metric="nuclei: ks")])
+    shown = table_2(several).set_index("method").loc["PriorPath (pix2pix)"]
+    assert shown["KS, tissue"] == "0.2 [0.1, 0.3]" and "KS" not in shown  # the other classes have rows of their own
 
 
 def test_sets_are_read_as_they_were_written(tmp_path, sets):

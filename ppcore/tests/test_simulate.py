@@ -279,6 +279,8 @@ def test_the_hand_draws_tissue_as_ever_and_each_class_where_it_is_dense(accuracy
     for value in (2, 3):  # not nucleus by nucleus, but where they are dense
         agreed = iou((drawn == value).astype(np.uint8), (coarse == value).astype(np.uint8))
         assert agreed > {"careful": 0.75, "quick": 0.55, "rough": 0.3}[accuracy]
+    whole = simulate_sketch(sketch * np.uint8(2), 7, accuracy, DENSE)  # a class that is all the tissue is missed like it
+    assert (whole == 2).sum() > 0.99 * (whole > 0).sum()
     assert len(areas((drawn == 2).astype(np.uint8))) == 2 < len(areas((labels == 2).astype(np.uint8)))  # one island, and all around it
 
 
