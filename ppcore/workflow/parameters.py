@@ -8,7 +8,7 @@ import yaml
 
 from ppcore.masks.sketches import DRAWINGS
 from ppcore.slides.cohorts import EMBEDDED, TABLE_1, TCGA, slides_folder
-from ppcore.slides.folder import list_sources
+from ppcore.slides.folder import LABELS, list_sources
 from ppcore.study.errors import StudyError
 from ppcore.workflow.settings import PATHS, load_settings
 
@@ -62,8 +62,11 @@ def _cohort_settings(cohort: str, options: Namespace, overrides: dict[str, Any])
         values = {f"{side}_patches": TABLE_1[cohort][side] for side in ("train", "test")} | values
     settings = load_settings(options.profile, values)
     folder = slides_folder(options.profile, cohort, settings.slides)
+    if settings.labels == "own" and (cohort in EMBEDDED or not (folder / LABELS).is_dir()):
+        raise StudyError(f"labels=own: cohort {cohort} has no folder {folder / LABELS}: put the labels of its images there "
+                         "(data/README.md), or take labels=stain")
     if cohort not in EMBEDDED and (cohort not in TCGA or settings.slides):
-        list_sources(folder)
+        list_sources(folder, settings.labels == "own")
         if stain is None and cohort not in stains:
             raise StudyError(f"cohort {cohort}: which stain? Add --stain he (air above gray 204) or "
                              "--stain ihc (235)")

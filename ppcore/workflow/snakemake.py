@@ -60,7 +60,8 @@ def run_study(options: Namespace, passed_on: list[str]) -> int:
         if not all([_fetched(cohort, settings, options.dry_run) for cohort, settings in cohorts.items()]):
             return 0
         for cohort in cohorts.keys() - EMBEDDED.keys():  # Snakemake asks again; here a progress bar is seen
-            fingerprint(slides_folder(options.profile, cohort, cohorts[cohort]["slides"]))
+            fingerprint(slides_folder(options.profile, cohort, cohorts[cohort]["slides"]),
+                        cohorts[cohort]["labels"] == "own")
         (home() / ".snakemake").mkdir(parents=True, exist_ok=True)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=home() / ".snakemake")))
         run_file = folder / "run.json"
