@@ -114,7 +114,7 @@ class Windows(Dataset):
 
 @lru_cache(maxsize=512)  # decoding takes longer than a step; 1 GB at 512 x 1024 px
 def _read_pair(rgb: Path, fine: Path) -> tuple[np.ndarray, np.ndarray]:
-    return read_image(rgb), read_mask(fine)
+    return read_image(rgb), np.minimum(read_mask(fine), 1)  # of a label map, its tissue
 
 
 def train_arm(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path, folder: Path, *, steps: int, width: int,
@@ -155,7 +155,8 @@ def score(models: dict[Arm, Segmenter], test: pd.DataFrame, patches: Path, air_t
     rules |= {(arm.name, arm.share, str(arm.seed)): model.predict for arm, model in models.items()}
     rows = []
     for patch, subject in tqdm(test[["patch", "subject"]].to_numpy(), desc="testing", unit="patch"):
-        rgb, label = read_image(patches / "rgb" / f"{patch}.webp"), read_mask(patches / "fine" / f"{patch}.png")
+        rgb, fine = read_image(patches / "rgb" / f"{patch}.webp"), read_mask(patches / "fine" / f"{patch}.png")
+        label = np.minimum(fine, 1)
         for shift in (CLEAN, *NUISANCES):
             shown = rgb if shift == CLEAN else disturb(rgb, shift, patch, seed)
             for key, predict in rules.items():

@@ -62,10 +62,16 @@ def test_a_quilt_of_label_maps_is_made_of_their_windows_and_holds_the_tissue():
 
 
 def test_windows_are_chosen_by_where_further_classes_are_dense():
-    """Two patches of one subject, both all tissue: nuclei in the left half of one, the right half of the other."""
-    left, right = np.ones((H, W), np.uint8), np.ones((H, W), np.uint8)
-    left[:, :W // 2], right[:, W // 2:] = 2, 2
-    quilt = Quilt([left, right], [left, right], np.array(["a", "a"]), classes=3)
-    asked = np.ones((H, W), np.uint8)
-    asked[:H // 2] = 2
-    assert np.mean(quilt.draw(asked, 1) == asked) > 0.9
+    """All is tissue, and nuclei lie in one corner of the training patch: an outline of nuclei is made of that corner."""
+    patch = np.ones((H, W), np.uint8)
+    patch[:56, :56] = 2
+    quilt = Quilt([patch], [patch], np.array(["a"]), classes=3)
+    assert np.mean(quilt.draw(np.full((H, W), 2, np.uint8), 1) == 2) > 0.9
+    assert np.mean(quilt.draw(np.ones((H, W), np.uint8), 1) == 2) < 0.1
+
+
+def test_what_has_to_become_tissue_is_of_no_further_class():
+    """The lender is all air, and the outline all nuclei."""
+    air = np.zeros((H, W), np.uint8)
+    quilt = Quilt([air], [air], np.array(["a"]), classes=3)
+    assert (quilt.draw(air + 2, 1) == 1).all()
