@@ -39,8 +39,11 @@ def shrink(masks: Iterable[np.ndarray], height: int = 16, width: int = 32, count
     Keeping 90 % of their variance by PCA hardly changed silhouette and stability, so it is left out. Of label maps of
     `count` classes, the fractions of each further class follow: (N, (count - 1) * height * width).
     """
-    return np.stack([np.concatenate([cv2.resize(layer.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-                                     for layer in layers(mask, count)], axis=None) for mask in masks]).astype(np.float64)
+    def share(layer: np.ndarray) -> np.ndarray:
+        return cv2.resize(layer.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA).ravel()
+
+    rows = [np.concatenate([share(layer) for layer in layers(mask, count)]) for mask in masks]
+    return np.stack(rows).astype(np.float64)
 
 
 def numbers_to_try(features: np.ndarray, k: int) -> range:

@@ -390,7 +390,8 @@ def coloured() -> np.ndarray:
 def test_a_coloured_drawing_has_the_classes_of_its_colours(tmp_path):
     Image.fromarray(coloured()).save(tmp_path / "a.png")
     write_labels(tmp_path / "b.png", LABELS, CLASSES)  # as the study stores them
-    Image.fromarray(np.dstack([coloured(), (LABELS > 0) * np.uint8(255)])).save(tmp_path / "c.png")
+    hidden = np.where(LABELS[..., None] > 0, coloured(), palette_of(CLASSES)[2])  # below what is transparent
+    Image.fromarray(np.dstack([hidden, (LABELS > 0) * np.uint8(255)])).save(tmp_path / "c.png")
     for name in "abc":
         labels, remark = read_sketch(tmp_path / f"{name}.png", *SHAPE, classes=CLASSES)
         assert np.array_equal(labels, LABELS) and remark == "in the colours of the classes"
