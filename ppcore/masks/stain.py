@@ -123,7 +123,7 @@ def _apart(mask: np.ndarray, mpp: float) -> np.ndarray:
 
 
 def _rims(nuclei: np.ndarray, positive: np.ndarray, mpp: float) -> np.ndarray:
-    """Nuclei (H, W) bool that are no more than the rim of a positive one: more than half of their area is RIM from it."""
+    """Nuclei (H, W) bool that are no more than the rim of a positive one: most of their area is within RIM of it."""
     near = cv2.distanceTransform((~positive).astype(np.uint8), cv2.DIST_L2, 5) * mpp <= RIM
     count, number = cv2.connectedComponents(nuclei.astype(np.uint8))
     area, at_rim = (np.bincount(number[mask], minlength=count) for mask in (nuclei, nuclei & near))
@@ -202,11 +202,10 @@ def label_set(index: pd.DataFrame, folder: str | Path, stain: str, mpp: float, s
     """
     folder, scales = Path(folder), index["mpp"].fillna(mpp)
     if scales.max() > RESOLVED:
-        warn(f"at {scales.max():g} um per px single nuclei cannot be seen: labels=stain then marks where they are dense; "
-             f"cut at {RESOLVED:g} or less (-p mpp=...)")
-    if index["mpp"].isna().any():
-        warn(f"{index.loc[index['mpp'].isna(), 'file'].nunique()} files state no um per px: for labels from their stain, "
-             f"a px counts as mpp={mpp:g} um")
+        warn(f"at {scales.max():g} um per px single nuclei cannot be seen: labels=stain marks where they are dense; "
+             f"for nuclei cut at {RESOLVED:g} or less (-p mpp=...)")
+    if unknown := index.loc[index["mpp"].isna(), "file"].nunique():
+        warn(f"{unknown} files state no um per px: for labels from their stain, a px counts as mpp={mpp:g} um")
     classes = classes_of(stain, float(scales.median()))
 
     def draw(row: int, patch: str, scale: float) -> np.ndarray:

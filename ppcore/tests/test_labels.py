@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from ppcore.figures.style import mask_picture
-from ppcore.masks.labels import MASK, Label, kernels, load_classes, palette, read_classes, shares, write_classes, write_labels
+from ppcore.masks.labels import (MASK, Label, kernels, load_classes, palette, read_classes, shares, write_classes,
+                                 write_labels)
 from ppcore.masks.make import coarse_mask, coarsen_set, read_mask, write_mask
 from ppcore.masks.stain import classes_of
 from ppcore.study.errors import StudyError
