@@ -111,7 +111,7 @@ def read_classes(path: str | Path, close_size: int = 13, open_size: int = 25) ->
         sizes = [default if pd.isna(size) else size for size, default in
                  ((row.close_size, close_size), (row.open_size, open_size))] if row.value > 1 else (0, 0)
         if not all(0 <= size <= 501 and size == int(size) for size in sizes):
-            raise StudyError(f"{path}, line {line}: found the kernels {row.close_size} and {row.open_size}; wanted whole px, 1 to 501")
+            raise StudyError(f"{path}, line {line}: found the kernels {row.close_size:g} and {row.open_size:g}; wanted whole px, 1 to 501")
         classes.append(Label(name, colour, *map(int, sizes)))
     return tuple(classes)
 

@@ -35,11 +35,13 @@ WIDEST = 20.0  # um, half-width; what is wider is no nucleus, but cartilage, muc
 # um, of the coarse form: what lies nearer than the first is one area, what is narrower than the second is none
 KERNELS = {"nuclei": (20.0, 25.0), "positive": (40.0, 25.0)}
 RESOLVED = 3.0  # um per px; nuclei of 8 um cannot be told apart in larger pixels
+RIM = 1.0  # um, over which brown fades at the edge of a positive nucleus
 DRAWN = 1000  # pixels of tissue a patch, for percentiles and cuts
 TAIL = {"haematoxylin": 95.0, "dab": 99.5}  # percentile; samples are capped at it, lest a few dark pixels rule
 PALEST = 0.03  # of either stain, in the units of `rgb2hed`: an optical density, base 10, of 0.18; paler is neither
 SPAN = 2.0  # q99 - q01 counts as at least 1/2, at most 2 times the median: a subject without nuclei shall get none
 INK = 0.05  # optical density, base 10; in H&E the ink of a pen absorbs red by so much more than green (`slides.grid`)
+EDGE = 2.0  # um, over which ink mixes with tissue
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,18 @@ class Cut:
     """What tells nuclei and DAB from other tissue in a cohort.
 
     nuclei: of scaled haematoxylin. positive: amount of DAB; None for H&E. scale: q01 and q99 - q01 of each subject.
+    palest: amount of haematoxylin that a nucleus has at least.
     """
 
     nuclei: float
     positive: float | None
     scale: dict[str, tuple[float, float]]
+    palest: float = PALEST
 
     def times(self, factor: float) -> "Cut":
-        """Both cuts, multiplied by `factor`."""
-        return replace(self, nuclei=self.nuclei * factor, positive=self.positive and self.positive * factor)
+        """All cuts, multiplied by `factor`."""
+        return replace(self, nuclei=self.nuclei * factor, positive=self.positive and self.positive * factor,
+                       palest=self.palest * factor)
 
 
 def classes_of(stain: str, mpp: float) -> Classes:
@@ -77,17 +82,20 @@ def label(rgb: np.ndarray, fine: np.ndarray, cut: Cut, subject: str, mpp: float)
     """The label map of a patch, (H, W) uint8: 0 air, 1 tissue, 2 nuclei, 3 positive.
 
     rgb: (H, W, 3) uint8. fine: its mask, (H, W) in {0, 1}. mpp: um per px. Nuclei are what takes haematoxylin without
-    DAB; a positive nucleus is class 3 alone.
+    DAB; a positive nucleus is class 3 alone, with its rim, where brown fades.
     """
     haematoxylin, dab = stains(rgb, mpp)
     low, span = cut.scale[subject]
     positive = (fine > 0) & (dab > (np.inf if cut.positive is None else cut.positive))
-    nuclei = (fine > 0) & (haematoxylin > max(PALEST, low + cut.nuclei * span)) & ~positive
+    nuclei = (fine > 0) & (haematoxylin > max(cut.palest, low + cut.nuclei * span))
     if cut.positive is None:
         nuclei &= ~_ink(rgb, mpp)
+    positive, nuclei = _clean(positive, mpp), _apart(_clean(nuclei & ~positive, mpp), mpp)
+    if positive.any():
+        positive |= _rims(nuclei, positive, mpp)
     labels = (fine > 0).astype(np.uint8)
-    labels[_apart(_clean(nuclei, mpp), mpp) & (fine > 0)] = NUCLEI
-    labels[_clean(positive, mpp) & (fine > 0)] = POSITIVE
+    labels[nuclei & (fine > 0)] = NUCLEI
+    labels[positive & (fine > 0)] = POSITIVE
     return labels
 
 
@@ -114,6 +122,14 @@ def _apart(mask: np.ndarray, mpp: float) -> np.ndarray:
     return _without_small(mask & ~line & (deepest * mpp <= WIDEST)[basin], LEAST / mpp**2, 8)
 
 
+def _rims(nuclei: np.ndarray, positive: np.ndarray, mpp: float) -> np.ndarray:
+    """Nuclei (H, W) bool that are no more than the rim of a positive one: most of their area is within RIM of it."""
+    near = cv2.distanceTransform((~positive).astype(np.uint8), cv2.DIST_L2, 5) * mpp <= RIM
+    count, number = cv2.connectedComponents(nuclei.astype(np.uint8))
+    area, at_rim = (np.bincount(number[mask], minlength=count) for mask in (nuclei, nuclei & near))
+    return (2 * at_rim > area)[number] & nuclei
+
+
 def _below(depth: np.ndarray, drop: float) -> np.ndarray:
     """The surface `depth` lowered by `drop`, then grown again as far as it fits below.
 
@@ -136,15 +152,25 @@ def _without_small(mask: np.ndarray, least: float, connectivity: int) -> np.ndar
 
 
 def _ink(rgb: np.ndarray, mpp: float) -> np.ndarray:
-    """Where blue and green pens may be: red is absorbed more than green, which no stain of H&E does."""
+    """Blue and green pens, with their edge: red is absorbed more than green, which no stain of H&E does."""
     density = -np.log10(np.maximum(cv2.GaussianBlur(rgb, (0, 0), 2 * SMOOTH / mpp), 1) / np.float32(255))
-    return density[..., 0] - density[..., 1] > INK
+    ink = _clean(density[..., 0] - density[..., 1] > INK, mpp)
+    edge = 2 * max(1, round(EDGE / mpp)) + 1
+    return cv2.dilate(ink.astype(np.uint8), np.ones((edge, edge), np.uint8)) > 0
+
+
+def draw_pixels(rgb: np.ndarray, fine: np.ndarray, stain: str, mpp: float, rng: np.random.Generator) -> np.ndarray:
+    """Haematoxylin and DAB (N, 2) of at most DRAWN pixels of a patch's tissue; in H&E without a pen's ink."""
+    clear = (fine > 0) & ~_ink(rgb, mpp) if stain == "he" else fine > 0
+    tissue = np.flatnonzero(clear if clear.any() else fine)
+    chosen = rng.choice(tissue, min(DRAWN, len(tissue)), replace=False)
+    return np.stack([amount.ravel()[chosen] for amount in stains(rgb, mpp)], axis=1)
 
 
 def learn_cut(index: pd.DataFrame, samples: Iterable[np.ndarray], stain: str) -> Cut:
     """Scales of all subjects, and the two cuts from the patches of split "train".
 
-    index: columns subject, split. samples: for each of its rows (N, 2), haematoxylin and DAB of pixels of tissue.
+    index: columns subject, split. samples: for each of its rows those of `draw_pixels`.
     """
     from skimage.filters import threshold_otsu
 
@@ -176,18 +202,14 @@ def label_set(index: pd.DataFrame, folder: str | Path, stain: str, mpp: float, s
     """
     folder, scales = Path(folder), index["mpp"].fillna(mpp)
     if scales.max() > RESOLVED:
-        warn(f"at {scales.max():g} um per px single nuclei cannot be seen: labels=stain then marks where they are dense; "
-             f"cut at {RESOLVED:g} or less (-p mpp=...)")
-    if index["mpp"].isna().any():
-        warn(f"{index.loc[index['mpp'].isna(), 'file'].nunique()} files state no um per px: for labels from their stain, "
-             f"a px counts as mpp={mpp:g} um")
+        warn(f"at {scales.max():g} um per px single nuclei cannot be seen: labels=stain marks where they are dense; "
+             f"for nuclei cut at {RESOLVED:g} or less (-p mpp=...)")
+    if unknown := index.loc[index["mpp"].isna(), "file"].nunique():
+        warn(f"{unknown} files state no um per px: for labels from their stain, a px counts as mpp={mpp:g} um")
     classes = classes_of(stain, float(scales.median()))
 
     def draw(row: int, patch: str, scale: float) -> np.ndarray:
-        rgb, fine = _read(folder, patch)
-        tissue = np.flatnonzero(fine)
-        chosen = rng_of(seed, "stain", row).choice(tissue, min(DRAWN, len(tissue)), replace=False)
-        return np.stack([amount.ravel()[chosen] for amount in stains(rgb, scale)], axis=1)
+        return draw_pixels(*_read(folder, patch), stain, scale, rng_of(seed, "stain", row))
 
     def paint(patch: str, subject: str, scale: float) -> str:
         path = folder / "fine" / f"{patch}.png"
