@@ -31,7 +31,8 @@ class BernoulliDiffusionSettings:
     height, width: of a patch, px. lenders: training patches that the model keeps texture maps of. widths: channels of
     the network. steps: of a draw. last: time of the last step; power: larger, and more steps are near time 0.
     clearest: latest time seen in training. jitter: sd of one shift of each channel of a texture map in training.
-    texture: False leaves the map out. classes: of the masks.
+    longest: of a gradient over all weights; longer ones are shortened, as a long training diverges without. texture:
+    False leaves the map out. classes: of the masks.
     """
 
     height: int = 512
@@ -44,6 +45,7 @@ class BernoulliDiffusionSettings:
     clearest: float = 0.98
     jitter: float = 0.1
     learning_rate: float = 2e-3
+    longest: float = 1.0
     texture: bool = True
     classes: int = 2
 
@@ -91,7 +93,7 @@ class BernoulliDiffusion:
         texture = texture + given.texture * given.jitter * torch.randn_like(texture[..., :1, :1])
         noisy = flip(y, torch.rand_like(y[:, :1]), time[:, None, None, None])
         loss = cross_entropy(self.networks["generator"](noisy, x, time, texture), y)
-        update(self.optimizers["generator"], loss)
+        update(self.optimizers["generator"], loss, given.longest)
         return {"entropy": loss}
 
     def generate(self, coarse: Tensor, seeds: Sequence[Seed]) -> Tensor:

@@ -29,6 +29,7 @@ from ppcore.study.errors import StudyWarning
 from ppcore.training import checkpoint, loop, resume
 from ppcore.training.checkpoint import load_checkpoint, newest_checkpoint, read_state
 from ppcore.training.loop import train
+from ppcore.training.method import update
 from ppcore.training.model_card import load_model
 from ppcore.training.options import Schedule
 from ppcore.training.order import data_order
@@ -242,6 +243,15 @@ def test_a_model_loaded_in_bfloat16_makes_nearly_the_same_masks(tmp_path, kind, 
 
 
 # --- schedule and order -------------------------------------------------------------------------------------
+
+
+def test_a_gradient_that_is_too_long_is_shortened_over_all_weights_together():
+    weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))]
+    slopes = torch.tensor([3.0, 0.0, 4.0])  # of length 5
+    for longest, length in ((1.0, 1.0), (10.0, 5.0), (None, 5.0)):
+        optimizer = torch.optim.SGD(weights, 0.0)
+        update(optimizer, torch.cat(weights) @ slopes, longest)
+        torch.testing.assert_close(torch.cat([weight.grad for weight in weights]), slopes * length / 5, rtol=1e-5, atol=0)
 
 
 def test_learning_rate_is_constant_then_linear_to_exactly_zero(unbroken):

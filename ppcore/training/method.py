@@ -51,10 +51,11 @@ def freeze(*networks: nn.Module, frozen: bool = True) -> None:
         network.requires_grad_(not frozen)
 
 
-def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def update(optimizer: torch.optim.Optimizer, loss: Tensor, longest: float | None = None) -> None:
     """One step down the gradient of `loss`, or of its mean over several processes.
 
-    Each process sees an equal share of the batch, so this is the gradient of the whole batch.
+    Each process sees an equal share of the batch, so this is the gradient of the whole batch. longest: a gradient that
+    is longer than this, over all weights, is shortened to it.
     """
     optimizer.zero_grad()
     loss.backward()
@@ -64,4 +65,6 @@ def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         together = mean_of(torch.cat([gradient.flatten() for gradient in gradients]))  # one message, not a hundred
         for gradient, mean in zip(gradients, together.split([gradient.numel() for gradient in gradients])):
             gradient.copy_(mean.view_as(gradient))
+    if longest is not None:
+        nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], longest)
     optimizer.step()
