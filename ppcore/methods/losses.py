@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ppcore.methods.classes import hard
@@ -68,3 +68,35 @@ def straight_through(soft: Tensor) -> Tensor:
     K > 2 classes, (B, K, H, W), the largest channel is +1.
     """
     return hard(soft).to(soft.dtype) + (soft - soft.detach())  # the bracket is exactly 0, its gradient 1
+
+
+def pairing(better: Tensor, worse: Tensor) -> Tensor:
+    """Relativistic loss: how little the logits of `better` exceed those of `worse` at the same place; a scalar.
+
+    Beyond the paper, as the two below: R3GAN (Huang et al. 2024, arXiv 2501.05441).
+    """
+    return functional.softplus(worse - better).mean()
+
+
+def paired_loss(D: nn.Module, x: Tensor, y: Tensor, made: Tensor, maps: Tensor, gamma: float, sigma: float,
+                every: int) -> tuple[Tensor, Tensor | float]:
+    """Loss of D, which compares real y and made y of the same x and texture or colour maps; and its gradient penalty.
+
+    D: as `ppcore.networks.noise_unet.LocalDiscriminator`. The penalty is gamma / 2 times the squared slope of D at real
+    and made pictures (R1 and R2), from a finite difference of length sigma. One step in `every` has it, that many times.
+    """
+    both, twice = torch.cat([y, made.detach()]), (torch.cat([x, x]), torch.cat([maps, maps]))
+    judged = D(twice[0], both, twice[1])
+    loss, penalty = sum(pairing(*logits.chunk(2)) for logits in judged), 0.0
+    if gamma and torch.rand(()) < 1 / every:
+        moved = D(twice[0], both + sigma * torch.randn_like(both), twice[1])
+        slope = sum((near - logits).square().mean() for near, logits in zip(moved, judged)) / sigma**2
+        penalty = every * gamma / 2 * slope
+    return loss, penalty
+
+
+def paired_loss_of_G(D: nn.Module, x: Tensor, y: Tensor, made: Tensor, maps: Tensor) -> Tensor:
+    """The same comparison as G sees it: made pictures shall exceed real ones."""
+    with torch.no_grad():
+        real = D(x, y, maps)
+    return sum(pairing(m, r) for r, m in zip(real, D(x, made, maps)))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppcore.methods.classes import channels, hard, soft
+from ppcore.methods.losses import paired_loss, paired_loss_of_G
 from ppcore.methods.sampling import Seed, generate
 from ppcore.methods.texture import TexturedCrops, TextureLibrary, map_channels, textures_of
 from ppcore.networks.layers import init_weights
@@ -105,20 +106,11 @@ class NoiseGAN:
         made = as_mask(G(x, texture, draw_noise(G.noise(*x.shape[-2:]), len(x), x.device)))
 
         freeze(D, frozen=False)
-        both, twice = torch.cat([y, made.detach()]), (torch.cat([x, x]), torch.cat([texture, texture]))
-        judged = D(twice[0], both, twice[1])
-        loss_D = sum(pairing(*logits.chunk(2)) for logits in judged)
-        penalty = 0.0
-        if given.gamma and torch.rand(()) < 1 / given.every:
-            moved = D(twice[0], both + given.sigma * torch.randn_like(both), twice[1])
-            slope = sum((near - logits).square().mean() for near, logits in zip(moved, judged)) / given.sigma**2
-            penalty = given.every * given.gamma / 2 * slope
+        loss_D, penalty = paired_loss(D, x, y, made, texture, given.gamma, given.sigma, given.every)
         update(self.optimizers["discriminator"], loss_D + penalty)
 
         freeze(D)
-        with torch.no_grad():
-            real = D(x, y, texture)
-        loss_gan = sum(pairing(m, r) for r, m in zip(real, D(x, made, texture)))
+        loss_gan = paired_loss_of_G(D, x, y, made, texture)
         again = coarse(made, given.open_size, given.close_size, given.dense)
         # a wrong pixel is off by 2 in the one channel of two classes, and in two channels of K
         loss_coarse = given.classes / 4 * (again - x).abs().mean()
@@ -140,11 +132,6 @@ def as_mask(logits: Tensor) -> Tensor:
     """Logits (B, C, H, W) to masks in {-1, 1}, with the gradient of `soft` (straight through; Bengio et al. 2013)."""
     likely = soft(logits)
     return hard(logits) + (likely - likely.detach())
-
-
-def pairing(better: Tensor, worse: Tensor) -> Tensor:
-    """Relativistic loss: how little the logits of `better` exceed those of `worse` at the same place; a scalar."""
-    return F.softplus(worse - better).mean()
 
 
 def coarse(mask: Tensor, open_size: int, close_size: int, dense: Sequence[tuple[int, int]] = ()) -> Tensor:

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from ppcore.masks.make import coarse_mask, read_mask
 from ppcore.masks.patches import to_tensor
 from ppcore.methods.classes import layers
+from ppcore.methods.crops import CELL, check_crop, draw_cut, flipped
 from ppcore.methods.sampling import Seed
 from ppcore.study.seeds import rng_of
 from ppcore.training.method import Method
 
-CELL = 8  # px, side of a cell of the map
 SIGMA = 2.0  # cells, width of its local means
 LENDERS = 8  # of these training patches with the most similar outlines, one lends its map
 THUMBNAIL = (4, 8)  # outlines are compared at this size
@@ -83,19 +83,6 @@ def gaussian(field: Tensor, sigma: float) -> Tensor:
     return F.conv2d(padded, weights[..., None], groups=field.shape[1])
 
 
-def flipped(texture: Tensor, down: bool, across: bool) -> Tensor:
-    """A map (..., C, h, w) as of the flipped patch: flipped itself, and its direction mirrored."""
-    turned = texture.flip([axis for axis, flip in ((-2, down), (-1, across)) if flip])
-    return turned * _minus(turned, 3) if down != across else turned
-
-
-def _minus(texture: Tensor, channel: int) -> Tensor:
-    """Factors (C, 1, 1) for the channels of a map: -1 for one of them, else 1."""
-    factors = texture.new_ones(texture.shape[-3], 1, 1)
-    factors[channel] = -1
-    return factors
-
-
 class TexturedCrops(Dataset):
     """Crops of training masks: `coarse` and `fine` (C, S, S) in {-1, 1}, and `texture`, their maps (D, S / 8, S / 8).
 
@@ -118,8 +105,7 @@ class TexturedCrops(Dataset):
         maps, rooms, thumbnails = [], [], []
         for patch in tqdm(self.patches, desc="texture maps", unit="mask"):
             mask = read_mask(self.fine / f"{patch}.png")
-            if size % 16 or size > min(mask.shape):
-                raise ValueError(f"crops of {size} px from {patch} of {mask.shape}: wanted a multiple of 16 that fits")
+            check_crop(size, mask.shape, patch)
             x, y = (to_tensor(part, self.classes)[None] for part in (coarse_mask(mask, **self.coarsen), mask))
             maps.append(texture_map(x, y))
             rooms.append(room(x))
@@ -135,38 +121,36 @@ class TexturedCrops(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
         i %= len(self.patches)
-        mask, cells = read_mask(self.fine / f"{self.patches[i]}.png"), self.size // CELL
+        mask = read_mask(self.fine / f"{self.patches[i]}.png")
         while True:
-            top, left = (CELL * int(torch.randint((side - self.size) // CELL + 1, ())) for side in mask.shape)
-            transposed, down, across = (bool(flip) for flip in torch.randint(2, (3,)))
-            fine = mask[top:top + self.size, left:left + self.size]
-            fine = (fine.T if transposed else fine)[::-1 if down else 1, ::-1 if across else 1]
+            cut = draw_cut(*mask.shape, self.size)
+            fine = cut.of(mask)
             coarse = coarse_mask(fine, **self.coarsen)  # after the flips: kernels of even side have no middle
             if (coarse > 0).mean() >= 0.02 or torch.rand(()) < 0.2:
                 break
-        row, column = top // CELL, left // CELL
-        texture = (self.maps[i] * self.rooms[i])[:, row:row + cells, column:column + cells]
-        if transposed:
-            texture = texture.mT * _minus(texture, 2)
         return {"coarse": to_tensor(coarse, self.classes), "fine": to_tensor(fine, self.classes),
-                "texture": flipped(texture, down, across)}
+                "texture": cut.of_map(self.maps[i] * self.rooms[i], directed=True)}
 
 
 class TextureLibrary(nn.Module):
     """Texture maps of training patches to borrow. It has no weights; a model is stored with it.
 
-    count: of patches. height, width: of a patch, px. classes: of its maps. Its buffers are integers, so that they are
-    the same in every precision.
+    count: of patches. height, width: of a patch, px. classes: of its label maps. colours: channels of colour maps
+    (`ppcore.methods.colours`), if it lends these instead. Its buffers are integers, so that they are the same in every
+    precision.
     """
 
-    def __init__(self, count: int, height: int, width: int, classes: int = 2) -> None:
+    def __init__(self, count: int, height: int, width: int, classes: int = 2, colours: int = 0) -> None:
         super().__init__()
-        cells = height // CELL, width // CELL
-        self.register_buffer("maps", torch.zeros(count, map_channels(classes), *cells, dtype=torch.int8))
+        cells, self.directed = (height // CELL, width // CELL), not colours
+        self.register_buffer("maps", torch.zeros(count, colours or map_channels(classes), *cells, dtype=torch.int8))
         self.register_buffer("thumbnails", torch.zeros(count, classes, *THUMBNAIL, dtype=torch.uint8))
 
-    def fill(self, data: TexturedCrops, seed: int) -> None:
-        """Take the maps of a data set's patches; if it has more than the library, of a sample drawn from `seed`."""
+    def fill(self, data: Dataset, seed: int) -> None:
+        """Take the `maps` and `thumbnails` of a data set's patches, `TexturedCrops` or `ppcore.methods.colours.ImageCrops`.
+
+        If it has more patches than the library, of a sample drawn from `seed`.
+        """
         count = len(self.maps)
         taken = np.sort(rng_of(seed).choice(len(data.maps), count, replace=len(data.maps) < count))
         self.maps.copy_((data.maps[taken] * STEPS_PER_SD).round().clamp(-127, 127))
@@ -184,7 +168,7 @@ class TextureLibrary(nn.Module):
         distance = (self.thumbnails.cpu().float()[:, None] - asked).square().sum((2, 3, 4))  # (count, 4)
         nearest, turn = distance.min(1)
         lender = int(nearest.argsort(stable=True)[rng_of(seed).integers(min(LENDERS, len(nearest)))])
-        return flipped(self.maps[lender:lender + 1].float() / STEPS_PER_SD, *turns[int(turn[lender])])
+        return flipped(self.maps[lender:lender + 1].float() / STEPS_PER_SD, *turns[int(turn[lender])], self.directed)
 
 
 def thumbnail(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What are the generator and the discriminator of the noise GAN? Narrow networks without normalisation.
+"""What are the generators and the discriminator of the noise GAN and the noise image model? Narrow, not normalised.
 
 A U-Net that gets a map of Gaussian noise in every convolution of its decoder, and a discriminator that looks at places
 and at the statistics of a whole crop. Neither has a transposed convolution, which leaves a lattice, or a
@@ -56,10 +56,11 @@ class Modulation(nn.Conv2d):
 class Noisy(nn.Module):
     """3 x 3 convolution of features and one map of noise, scaled and shifted by a texture map, then leaky ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, texture: int, loudness: float) -> None:
-        """texture: channels of the texture map; 0: none. loudness: factor on the noise's first weights."""
+    def __init__(self, inputs: int, outputs: int, texture: int, loudness: float, border: dict) -> None:
+        """texture: channels of the texture map; 0: none. loudness: factor on the noise's first weights. border: of the
+        convolution, `padding` and `padding_mode`."""
         super().__init__()
-        self.conv = Conv(inputs + 1, outputs, 3, padding=1)
+        self.conv = Conv(inputs + 1, outputs, 3, **border)
         self.conv.loudness = loudness
         self.modulation = Modulation(texture, outputs) if texture else None
 
@@ -71,25 +72,30 @@ class Noisy(nn.Module):
 
 
 class NoiseUNet(nn.Module):
-    """Coarse mask, texture map and noise to the logits of a fine mask.
+    """Coarse mask, texture map and noise to the logits of a fine mask; or label map and colour map to an image.
 
     widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution. texture: channels of the texture map. loud: False
-    switches the noise off, for an ablation. channels: of a mask.
+    switches the noise off, for an ablation. channels: of a mask. made: channels of the output, as many if None.
+    loudness: as LOUDNESS. smooth: bilinear upsampling, mirrored borders and the map at 1/2 of the resolution too, for
+    images; a mask has sharp edges, and its frame is air or tissue, not grey.
     """
 
     def __init__(self, widths: Sequence[int] = (24, 48, 64, 64), texture: int = 4, loud: bool = True,
-                 channels: int = 1) -> None:
+                 channels: int = 1, made: int | None = None, loudness: Sequence[float] = LOUDNESS,
+                 smooth: bool = False) -> None:
         super().__init__()
         steps, self.loud = list(zip(widths, widths[1:])), loud
-        self.first = Conv(4 * channels, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(Conv(a, b, 4, stride=2, padding=1) for a, b in steps)
+        self.upsample = {"scale_factor": 2, "mode": "bilinear" if smooth else "nearest"}
+        border = {"padding": 1, "padding_mode": "reflect" if smooth else "zeros"}
+        self.first = Conv(4 * channels, widths[0], 3, **border)
+        self.down = nn.ModuleList(Conv(a, b, 4, stride=2, **border) for a, b in steps)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(Noisy(width, width, texture if level else 0, loudness) for _ in range(depth))
-            for level, (width, depth, loudness) in enumerate(zip(widths, DEPTH, LOUDNESS[1:])))
+            nn.ModuleList(Noisy(width, width, texture if level or smooth else 0, loud_here, border) for _ in range(depth))
+            for level, (width, depth, loud_here) in enumerate(zip(widths, DEPTH, loudness[1:])))
         self.narrow = nn.ModuleList(Conv(b, a, 1) for a, b in steps)
         self.out = Conv(widths[0], FULL, 1)
-        self.full = Noisy(FULL + channels, FULL, 0, LOUDNESS[0])
-        self.last = Conv(FULL, channels, 3, padding=1)
+        self.full = Noisy(FULL + channels, FULL, 0, loudness[0], border)
+        self.last = Conv(FULL, made or channels, 3, **border)
 
     def noise(self, height: int, width: int) -> list[Noise]:
         """z of one image: a Gaussian map for every noisy convolution, from the coarsest level to the finest."""
@@ -99,7 +105,7 @@ class NoiseUNet(nn.Module):
 
     def forward(self, x: Tensor, texture: Tensor, z: Sequence[Tensor]) -> Tensor:
         """x: (B, channels, H, W) in [-1, 1], H and W multiples of 16. texture: (B, D, H / 8, W / 8). Returns logits like
-        x.
+        x, or of `made` channels.
 
         Raises `ValueError` for other sizes.
         """
@@ -112,31 +118,34 @@ class NoiseUNet(nn.Module):
         features = skips[-1]
         for level in reversed(range(len(skips))):
             if level < len(skips) - 1:
-                features = 0.7 * F.interpolate(self.narrow[level](features), scale_factor=2) + 0.7 * skips[level]
+                features = 0.7 * F.interpolate(self.narrow[level](features), **self.upsample) + 0.7 * skips[level]
             for block in self.blocks[level]:
                 features = block(features, next(maps), texture)
-        features = F.interpolate(self.out(features), scale_factor=2)
+        features = F.interpolate(self.out(features), **self.upsample)
         return self.last(self.full(torch.cat([features, x.to(features.dtype)], 1), next(maps), texture))
 
 
 class LocalDiscriminator(nn.Module):
     """Judges a pair of coarse and fine mask with its texture map, at fields of 20, 48 and 88 px and as a whole.
 
-    The whole is judged by mean and sd of its features, which a repeated pattern gets wrong although each place looks
-    right. moments: False leaves that out, for an ablation. channels: of a mask.
+    Or a pair of label map and image with its colour map. The whole is judged by mean and sd of its features, which a
+    repeated pattern gets wrong although each place looks right. moments: False leaves that out, for an ablation.
+    channels: of a mask. made: channels of what is judged with it, as many if None.
     """
 
-    def __init__(self, width: int = 24, texture: int = 4, moments: bool = True, channels: int = 1) -> None:
+    def __init__(self, width: int = 24, texture: int = 4, moments: bool = True, channels: int = 1,
+                 made: int | None = None) -> None:
         super().__init__()
         w = width
-        shapes = ((8 * channels + texture, w, 3, 1), (w, 2 * w, 4, 2), (2 * w, 3 * w, 3, 1), (3 * w, 4 * w, 4, 2),
+        shapes = ((4 * (channels + (made or channels)) + texture, w, 3, 1), (w, 2 * w, 4, 2), (2 * w, 3 * w, 3, 1), (3 * w, 4 * w, 4, 2),
                   (4 * w, 4 * w, 4, 2))
         self.convs = nn.ModuleList(Conv(a, b, size, stride, 1) for a, b, size, stride in shapes)
         self.logits = nn.ModuleList([Conv(3 * w, 1, 1), Conv(4 * w, 1, 3, padding=1), Conv(4 * w, 1, 3, padding=1)])
         self.whole = nn.Sequential(Conv(14 * w, 64, 1), nn.LeakyReLU(0.2), Conv(64, 1, 1)) if moments else None
 
     def forward(self, x: Tensor, y: Tensor, texture: Tensor) -> list[Tensor]:
-        """x, y: (B, channels, H, W) in [-1, 1]. Returns logits: of the places at each field, (B, n), then of the whole."""
+        """x, y: (B, channels, H, W) in [-1, 1], or y of `made` channels. Returns logits: of the places at each field,
+        (B, n), then of the whole."""
         features = F.pixel_unshuffle(torch.cat([x, y], 1), 2)
         features = torch.cat([features, resized(texture, features).to(features.dtype)], 1)
         seen = []

@@ -9,7 +9,8 @@ import torch
 from ppcore.masks.make import coarse_mask, write_mask
 from ppcore.masks.patches import to_tensor
 from ppcore.methods.bernoulli_diffusion import BernoulliDiffusion, BernoulliDiffusionSettings, flip, posterior
-from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings, as_mask, coarse, pairing
+from ppcore.methods.losses import pairing
+from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings, as_mask, coarse
 from ppcore.methods.texture import TexturedCrops, map_channels
 from ppcore.tests.test_classes import DENSE, labels
 from ppcore.training.loop import train
