@@ -37,7 +37,10 @@ def prepared(method: Method, device: torch.device | str, dtype: torch.dtype) -> 
     """
     device = torch.device(device)
     lower = dtype != torch.float32
-    layout = torch.channels_last if lower or device.type == "cuda" else torch.preserve_format  # else it gains nothing
+    # On a CPU in float32 it gains a third where nothing is transposed, and loses where something is.
+    transposed = any(isinstance(part, torch.nn.ConvTranspose2d) for network in method.networks.values()
+                     for part in network.modules())
+    layout = torch.channels_last if lower or device.type == "cuda" or not transposed else torch.preserve_format
     for network in method.networks.values():
         network.to(device=device, memory_format=layout)
         if lower:
