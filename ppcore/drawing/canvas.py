@@ -48,9 +48,10 @@ def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overla
                seed: int = 0) -> np.ndarray:
     """Image (H, W, 3) uint8 that a trained `method` makes of a fine mask (H, W); otherwise as `fill_mask`.
 
-    A window without tissue becomes white: the instance norm of a constant is 0, so the model would return the gray of
-    its last bias. For the same reason, the background of a window with little tissue may come out grayer than its
-    neighbours': blending makes that change gradual, but does not remove it.
+    A model with a colour map paints windows without tissue too. One without, pix2pixHD, makes them white: the instance
+    norm of a constant is 0, so it would return the gray of its last bias. For the same reason, the background of a
+    window with little tissue may come out grayer than its neighbours': blending makes that change gradual, but does not
+    remove it.
     """
     filled = np.empty((*fine.shape, 3), np.uint8)
     for top, band in bands(method, fine, window, seed, overlap, True, GLASS):
@@ -115,7 +116,7 @@ def draw_window(method: Method, mask: np.ndarray, window: tuple[int, int], top: 
     """
     rows, columns = (mirrored(start, size, length) for start, size, length in zip((top, left), window, mask.shape))
     seen = mask[rows[:, None], columns]
-    if not seen.any():
+    if not seen.any() and not (method.makes == "image" and texture is not None):
         return (air_of(method) if air is None else air)[:, None, None].expand(-1, *window)
     generator, given = method.networks[method.generators[0]], to_tensor(seen, method.settings.classes)[None]
     z = noise_at(noise_of(generator, *window), window, top, left, seed) if tied else mix(seed, top, left)

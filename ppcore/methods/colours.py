@@ -51,6 +51,12 @@ def colour_map(x: Tensor, image: Tensor) -> Tensor:
     return torch.cat(maps, 1)
 
 
+def colours_shown(maps: Tensor, value: int) -> np.ndarray:
+    """The mean colours of class `value` in a colour map (D, H / 8, W / 8) as a picture (H, W, 3) uint8."""
+    rgb = (torch.exp(-maps[4 * value:4 * value + 3]) * 256 - 1).clamp(0, 255).round().to(torch.uint8)
+    return rgb.permute(1, 2, 0).numpy().repeat(CELL, 0).repeat(CELL, 1)
+
+
 def kinds(x: Tensor) -> list[Tensor]:
     """Which pixels are of each class: K fields (B, 1, H, W) in {0, 1}, of label maps in {-1, 1}."""
     tissue, *further = (layer.float() for layer in layers(x))

@@ -27,7 +27,7 @@ from ppcore.networks.painter import NoisePainter
 from ppcore.training.method import freeze, update
 
 BLOCK = 16  # px, side of the means that shall agree
-WARM = 500  # steps in which the penalty falls from ten times its weight: D would else win before G has colours
+WARM = 100  # steps in which the penalty falls from ten times its weight: D would else win before G has colours
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class NoiseImageSettings:
     the generator. ndf: first width of the discriminator. air: threshold that images obey, gray level 0-255; None: the
     label maps were not made by a threshold. lambda_means: weight of the distance of means over 16 px. lambda_far: weight
     that keeps colours where tanh has a slope. gamma: weight of the gradient penalty; sigma: length of its finite
-    difference; every: a step in so many has it. learning_rate: of both networks. noise, colours: False leaves an
+    difference; every: a step in so many has it. learning_rate: the generator's; the discriminator's is twice that. noise, colours: False leaves an
     ingredient out. classes: of the label maps.
     """
 
@@ -50,7 +50,7 @@ class NoiseImageSettings:
     air: int | None = 204
     lambda_means: float = 2.0
     lambda_far: float = 1.0
-    gamma: float = 0.5
+    gamma: float = 0.2
     sigma: float = 0.05
     every: int = 4
     learning_rate: float = 5e-4
@@ -87,8 +87,10 @@ class NoiseImage:
         """Draw all weights from `seed` and make new optimisers."""
         init_weights(nn.ModuleDict(self.networks), seed)
         self.networks["discriminator"].steps.zero_()
-        self.optimizers = {name: torch.optim.Adam(network.parameters(), self.settings.learning_rate, betas=(0.0, 0.99),
-                                                  fused=True) for name, network in self.networks.items()}
+        rates = {"generator": 1, "discriminator": 2}
+        self.optimizers = {name: torch.optim.Adam(
+            self.networks[name].parameters(), factor * self.settings.learning_rate, betas=(0.0, 0.99), fused=True)
+            for name, factor in rates.items()}
 
     def remember(self, data: ImageCrops, seed: int) -> None:
         """Keep the axes of the colours of training patches, and colour maps to borrow when images are made."""

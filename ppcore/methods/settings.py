@@ -50,6 +50,11 @@ class MethodsSettings(BaseModel):
     hd_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
     hd_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
 
+    # notebook 06, beyond the paper; crop_size, lenders and own_ema below, too
+    image_batch_size: int = Field(4, ge=1, le=1024, description="crops a step of the noise image model")
+    image_epochs: int = Field(10, ge=0, le=10_000, description="epochs at the full learning rate")
+    image_decay_epochs: int = Field(10, ge=0, le=10_000, description="epochs in which it falls to 0")
+
     # notebook 07, beyond the paper
     seeds: int = Field(1, ge=1, le=16, description="trainings of each model of notebook 07; the first has the seed itself")
     crop_size: int = Field(128, ge=16, le=1024, multiple_of=16, description="px, side of the crops they are trained on")

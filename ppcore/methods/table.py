@@ -15,8 +15,8 @@ class Row:
     """One method.
 
     name: in tables and of its folder, generated/<name>. label, colour, marker: in figures. given: its input; a
-    "made mask" comes from PriorPath. notebook: where it is trained, or computed if it is not a model. settings: prefix
-    of its parameters. kind: module and class, empty for a baseline of notebook 08. model: folder, models/<model>.
+    "made mask" comes from PRIORPATH, a "drawn mask" from OURS. notebook: where it makes its set; the first row of a
+    model is where that is trained. settings: prefix of its parameters. kind: module and class, empty for a baseline of notebook 08. model: folder, models/<model>.
     settings and model are empty for what is not trained.
     """
 
@@ -24,7 +24,7 @@ class Row:
     label: str
     colour: str
     marker: str
-    given: Literal["nothing", "outline", "noise", "fine mask", "made mask"]
+    given: Literal["nothing", "outline", "noise", "fine mask", "made mask", "drawn mask"]
     makes: Literal["mask", "image"]
     notebook: str
     settings: str = ""
@@ -57,10 +57,15 @@ ROWS = (
         "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd"),
     Row("coarse-to-image", "coarse-to-image", "#D55E00", "P", "outline", "image", "06",
         "hd", "ppcore.methods.pix2pixhd:Pix2PixHD", "pix2pixhd-coarse"),
+    # beyond the paper
+    Row("noise-image", "noise image (ours)", "#882255", ">", "fine mask", "image", "06",
+        "image", "ppcore.methods.noise_image:NoiseImage", "noise-image"),
+    Row("outline-to-noise-image", "outline to image (ours)", "#CC79A7", "<", "drawn mask", "image", "07",
+        "image", "ppcore.methods.noise_image:NoiseImage", "noise-image"),
 )
 FLOOR = "real-train"  # real tissue of other subjects
 PRIORPATH = "pix2pix"  # what the paper kept, and what it is compared by
-OURS, OURS_IMAGE = "noise-GAN", "fine-to-image"  # used for outlines on the drawing page and in sets of pairs
+OURS, OURS_IMAGE = "noise-GAN", "noise-image"  # used for outlines on the drawing page and in sets of pairs
 SKETCHED = "-sketches"  # generated/<name>-sketches: made from sketches (protocol B, reading R10)
 
 
@@ -83,7 +88,8 @@ def class_of(name: str) -> type:
 
 def models_trained(notebook: str) -> list[str]:
     """Folders of models/ that a notebook fills."""
-    return list(dict.fromkeys(row.model for row in ROWS if row.notebook == notebook and row.model))
+    first = {row.model: row.notebook for row in reversed(ROWS) if row.model}
+    return [model for model in dict.fromkeys(row.model for row in ROWS if row.model) if first[model] == notebook]
 
 
 def further(name: str, seeds: int) -> list[str]:

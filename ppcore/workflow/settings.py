@@ -49,13 +49,14 @@ class Settings(*reversed(PARTS)):  # pydantic lists the fields of the last base 
                                  f"{self.hd_downs}: wanted a multiple of {step_hd}, at least {2 * step_hd}; change "
                                  "crop or hd_downs")
             if size % 16 or size < self.crop_size:
-                raise ValueError(f"{name}={size} does not fit notebook 07, which trains on crops of crop_size="
+                raise ValueError(f"{name}={size} does not fit notebooks 06 and 07, which train on crops of crop_size="
                                  f"{self.crop_size} px: wanted a multiple of 16 and no less; change crop_size")
         return self
 
     @model_validator(mode="after")
     def _processes_share_alike(self) -> "Settings":
-        for name in ("batch_size", "noise_batch_size", "noise_gan_batch_size", "diffusion_batch_size"):
+        for name in ("batch_size", "noise_batch_size", "image_batch_size", "noise_gan_batch_size",
+                     "diffusion_batch_size"):
             if getattr(self, name) % self.processes:
                 raise ValueError(f"{name}={getattr(self, name)} for processes={self.processes}: wanted a multiple, so "
                                  "that each has an equal share")
