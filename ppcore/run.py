@@ -130,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
                        help="what makes the fine masks: noise-GAN (default), diffusion, pix2pix or CycleGAN")
     pairs.add_argument("--hold", action="store_true",
                        help="hold the fine masks to their outlines, at a price in realism (notebook 07)")
+    pairs.add_argument("--one-mask", action="store_true", help="variants of an outline differ in their images alone")
+    pairs.add_argument("--stain-of", type=int, metavar="N",
+                       help="all images in the stain of one training patch, by the number that the page shows")
     pairs.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default: 1)")
     trial = parser.add_argument_group("options of gpu")
     trial.add_argument("--minutes", type=float, default=9.0, metavar="N", help="for everything (default: 9)")
@@ -174,8 +177,9 @@ def draw(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace) -> int:
     """Make a paired data set with the trained models of a cohort."""
-    from ppcore.drawing.answer import open_models
+    from ppcore.drawing.answer import Choice, open_models
     from ppcore.drawing.export import export_geojson, export_slides, slide_mpp
+    from ppcore.drawing.looks import check_stain
     from ppcore.drawing.pairs import canvas_size, from_kinds, from_sketches, generate_pairs
     from ppcore.study.errors import StudyError
 
@@ -185,7 +189,9 @@ def generate(options: argparse.Namespace) -> int:
     if options.mpp is not None and not (options.slide and 0.01 <= options.mpp <= 100):
         raise StudyError(f"generate: found --mpp {options.mpp:g}; wanted um per px, 0.01 to 100, with --slide")
     canvas = canvas_size(options.canvas, options.sketches) if options.canvas else None
-    models = open_models(options.profile, options.cohort[0], method=options.method, hold=options.hold)
+    choice = Choice(options.hold, options.one_mask, options.stain_of)
+    models = open_models(options.profile, options.cohort[0], method=options.method, choice=choice)
+    check_stain(models, options.stain_of)
     mpp = (options.mpp or slide_mpp(models)) if options.slide else 0.0
     if options.sketches:
         outlines = from_sketches(models, options.sketches, options.tone, canvas)

@@ -16,7 +16,9 @@ from ppcore.masks.labels import Classes, kernels, load_classes
 from ppcore.masks.make import coarse_mask, keep_outline, read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_mask
+from ppcore.methods.sampling import noise_of
 from ppcore.methods.table import OURS, OURS_IMAGE, class_of, find, names
+from ppcore.networks.noise import draw_noise
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
 from ppcore.study.runs import commit, data_folder
@@ -30,12 +32,24 @@ _one_at_a_time = Lock()  # torch has one global random state, and two answers at
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What one chooses beside the sketch.
+
+    hold: fine masks are held to their outlines (`ppcore.masks.make.keep_outline`). one_mask: variants differ in their
+    images alone. stain: number of the training patch that lends its colour map to all images; None: drawn by the seed.
+    """
+
+    hold: bool = False
+    one_mask: bool = False
+    stain: int | None = None
+
+
+@dataclass(frozen=True)
 class Models:
     """The trained models of a cohort. made_with: what a stored drawing records about them.
 
     fine: turns outlines into fine masks; method: its name in `ppcore.methods.table`. image: turns these into images,
-    OURS_IMAGE; None if it is not trained. height, width: of a patch, px. coarsen: the cohort's C. hold: fine masks are
-    held to their outlines (`ppcore.masks.make.keep_outline`). classes: of the cohort; with more than two, all masks are
+    OURS_IMAGE; None if it is not trained. height, width: of a patch, px. coarsen: the cohort's C. classes: of the cohort; with more than two, all masks are
     label maps, and sketches may be.
     """
 
@@ -47,7 +61,7 @@ class Models:
     fine: Method
     image: Method | None
     coarsen: Callable[[np.ndarray], np.ndarray]
-    hold: bool
+    choice: Choice
     classes: Classes
     made_with: dict = field(repr=False)
 
@@ -62,14 +76,14 @@ class Drawing:
     fine: list[np.ndarray]
     images: list[np.ndarray] = field(default_factory=list)
     method: str = OURS  # what made the fine masks
-    hold: bool = False  # whether they were held to the outline
+    choice: Choice = Choice()
 
 
 def open_models(profile: str, cohort: str, precision: str = "auto", threads: int = 0, method: str = OURS,
-                hold: bool = False, device: str = "") -> Models:
+                choice: Choice = Choice(), device: str = "") -> Models:
     """Load the trained models of a cohort. threads: CPU threads; 0: all, at most 8. device: "": the GPU if there is one.
 
-    method: what makes fine masks. hold: hold them to their outlines.
+    method: what makes fine masks.
 
     The demo's OURS on PHANTOM comes with the study (`in_the_box`) and answers before anything is trained.
     Raises `StudyError` if `method` is not trained, or a model cannot be read or knows other classes than the patches,
@@ -105,12 +119,10 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
                          f"  {training_command(profile, cohort)}")
     height, width = read_mask(cut).shape
     generator = loaded["fine"].networks[loaded["fine"].generators[0]]
-    if hasattr(generator, "textures"):  # without transposed convolutions: a quarter faster so, in float32 on a CPU
-        generator.to(memory_format=torch.channels_last)
     weight = next(generator.parameters())
-    return Models(profile, cohort, height, width, method, **loaded, coarsen=_coarsen(folder, classes), hold=hold,
-                  classes=classes, made_with={
-        "profile": profile, "cohort": cohort, "method": method, "hold": hold, "commit": commit(), "models": hashes,
+    return Models(profile, cohort, height, width, method, **loaded, coarsen=_coarsen(folder, classes),
+                  choice=choice, classes=classes, made_with={
+        "profile": profile, "cohort": cohort, "method": method, **vars(choice), "commit": commit(), "models": hashes,
         "height": height, "width": width, "device": device,
         "precision": str(weight.dtype).removeprefix("torch."), "torch": torch.__version__,
         "threads": threads or min(8, os.cpu_count() or 1)})
@@ -125,9 +137,9 @@ def answers_at(height: int, width: int, device: str, precision: str) -> Callable
     return lambda sketch, seed: draw_fine(models, sketch, seed).fine[0]
 
 
-def held(models: Models, hold: bool) -> Models:
-    """The same models, with or without holding masks to their outlines."""
-    return replace(models, hold=hold, made_with=models.made_with | {"hold": hold})
+def chosen(models: Models, choice: Choice) -> Models:
+    """The same models with another choice."""
+    return replace(models, choice=choice, made_with=models.made_with | vars(choice))
 
 
 def _coarsen(folder: Path, classes: Classes) -> Callable[[np.ndarray], np.ndarray]:
@@ -190,18 +202,25 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
     """
     seeds = _seeds(seed, variants)
     coarse = as_coarse(sketch, models.height, models.width, len(models.classes))
-    fine = [_held(models, to_mask(_generate(models, models.fine, coarse, own)), coarse) for own in seeds]
+    fine = [_held(models, to_mask(_generate(models, models.fine, coarse, own)), coarse)
+            for own in (seeds[:1] if models.choice.one_mask else seeds)]
+    fine *= variants // len(fine)
     drawn = np.where(sketch > 1, sketch, sketch >= 0.5).astype(np.uint8)
-    return Drawing(drawn, coarse, seed, fine, method=models.method, hold=models.hold)
+    return Drawing(drawn, coarse, seed, fine, method=models.method, choice=models.choice)
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
     """The drawing with an image of every fine mask; unchanged if no image model is trained."""
     if models.image is None:
         return drawing
-    images = [to_image(_generate(models, models.image, mask, own))
+    images = [paint(models, mask, own)
               for mask, own in zip(drawing.fine, mixed(len(drawing.fine), drawing.seed))]
     return replace(drawing, images=images)
+
+
+def paint(models: Models, fine: np.ndarray, seed: int) -> np.ndarray:
+    """One image (H, W, 3) uint8 of a fine mask (H, W), with the stain that was chosen."""
+    return to_image(_generate(models, models.image, fine, seed, models.choice.stain))
 
 
 def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0) -> Drawing:
@@ -216,12 +235,12 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
     with _one_at_a_time:
         torch.set_num_threads(models.made_with["threads"])
         fine = _held(models, fill_mask(models.fine, coarse, window, own), coarse)
-        images = [fill_image(models.image, fine, window, seed=own)] if models.image else []
-    return Drawing(coarse, coarse, seed, [fine], images, models.method, models.hold)
+        images = [fill_image(models.image, fine, window, seed=own, lender=models.choice.stain)] if models.image else []
+    return Drawing(coarse, coarse, seed, [fine], images, models.method, models.choice)
 
 
 def _held(models: Models, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
-    return keep_outline(fine, coarse, models.coarsen) if models.hold else fine
+    return keep_outline(fine, coarse, models.coarsen) if models.choice.hold else fine
 
 
 def _seeds(seed: int, variants: int) -> list[int]:
@@ -231,7 +250,13 @@ def _seeds(seed: int, variants: int) -> list[int]:
     return mixed(variants, seed)
 
 
-def _generate(models: Models, method: Method, mask: np.ndarray, seed: int) -> torch.Tensor:
+def _generate(models: Models, method: Method, mask: np.ndarray, seed: int, lender: int | None = None) -> torch.Tensor:
+    """lender: of a colour map, as `Choice.stain`."""
+    z: int | list[torch.Tensor] = seed
+    if lender is not None:
+        generator = method.networks[method.generators[0]]
+        z = [*draw_noise(noise_of(generator, *mask.shape), 1, generator=torch.Generator().manual_seed(seed)),
+             generator.textures.lend(lender)]
     with _one_at_a_time:  # per picture, so that a long job does not block the next stroke's mask
         torch.set_num_threads(models.made_with["threads"])  # a new thread of the server has not set it yet
-        return method.generate(to_tensor(mask, len(models.classes))[None], [seed])[0]
+        return method.generate(to_tensor(mask, len(models.classes))[None], [z])[0]

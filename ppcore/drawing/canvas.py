@@ -45,32 +45,33 @@ def fill_mask(method: Method, coarse: np.ndarray, window: tuple[int, int], seed:
 
 
 def fill_image(method: Method, fine: np.ndarray, window: tuple[int, int], overlap: int | None = None,
-               seed: int = 0) -> np.ndarray:
+               seed: int = 0, lender: int | None = None) -> np.ndarray:
     """Image (H, W, 3) uint8 that a trained `method` makes of a fine mask (H, W); otherwise as `fill_mask`.
 
     A model with a colour map paints windows without tissue too. One without, pix2pixHD, makes them white: the instance
     norm of a constant is 0, so it would return the gray of its last bias. For the same reason, the background of a
     window with little tissue may come out grayer than its neighbours': blending makes that change gradual, but does not
-    remove it.
+    remove it. lender: the patch whose colour map all windows get; None: each window borrows one, and they are blended.
     """
     filled = np.empty((*fine.shape, 3), np.uint8)
-    for top, band in bands(method, fine, window, seed, overlap, True, GLASS):
+    for top, band in bands(method, fine, window, seed, overlap, True, GLASS, lender):
         filled[top:top + band.shape[1]] = to_image(band)
     return filled
 
 
 def bands(method: Method, mask: np.ndarray, window: tuple[int, int], seed: int, overlap: int | None = None,
-          tied: bool = True, air: Tensor | None = None) -> Iterator[tuple[int, Tensor]]:
+          tied: bool = True, air: Tensor | None = None, lender: int | None = None) -> Iterator[tuple[int, Tensor]]:
     """The canvas from top to bottom: first row, and finished rows (C, rows, W) in [-1, 1], before the threshold.
 
-    air: the C values of a window without tissue; None: those of air in a mask. Otherwise as `fill_mask`.
+    air: the C values of a window without tissue; None: those of air in a mask. Otherwise as `fill_mask` and
+    `fill_image`.
     """
     check_mask(mask, count=method.settings.classes)
     air = air_of(method) if air is None else air
     overlap = min(window) // 2 if overlap is None else overlap
     tops, lefts = (starts(length, size, overlap) for length, size in zip(mask.shape, window))
     band = torch.zeros(len(air), window[0], lefts[-1] + window[1])
-    texture = texture_of(method, mask, window, seed)
+    texture = texture_of(method, mask, window, seed, lender)
     with tqdm(total=len(tops) * len(lefts), desc="filling the canvas", unit="window", leave=False) as bar:
         for top in tops:
             down = ramp(window[0], overlap, top > 0, top < tops[-1])[:, None]
@@ -131,11 +132,12 @@ def air_of(method: Method) -> Tensor:
     return to_tensor(np.zeros((1, 1), np.uint8), method.settings.classes)[:, 0, 0]
 
 
-def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: int) -> Tensor | None:
-    """The texture map (C, H / 8, W / 8) of a whole canvas; None for a method without such maps.
+def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: int,
+               lender: int | None = None) -> Tensor | None:
+    """The texture or colour map (C, H / 8, W / 8) of a whole canvas; None for a method without such maps.
 
-    Windows that overlap by half each borrow a map for their part of the outline; the maps are blended like windows.
-    Neighbouring windows are cut from this one map, so they agree.
+    Windows that overlap by half each borrow a map for their part of the outline, or have that of `lender`; the maps are
+    blended like windows. Neighbouring windows are cut from this one map, so they agree.
     """
     library = getattr(method.networks[method.generators[0]], "textures", None)
     if library is None:
@@ -151,8 +153,9 @@ def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: 
                              for start, size, length in zip((top, left), window, mask.shape))
             if (seen := mask[rows[:, None], columns]).any():
                 row, column = place_in_cells((top, left))
-                borrowed = library.borrow(to_tensor(seen, method.settings.classes)[None], mix(seed, top, left))[0]
-                blended[:, row:row + height, column:column + width] += down * across * borrowed
+                borrowed = (library.borrow(to_tensor(seen, method.settings.classes)[None], mix(seed, top, left))
+                            if lender is None else library.lend(lender))
+                blended[:, row:row + height, column:column + width] += down * across * borrowed[0]
     return torch.nn.functional.pad(blended, (0, width, 0, height), mode="replicate")  # tiles may reach further
 
 

@@ -19,10 +19,11 @@ import numpy as np
 from IPython import get_ipython
 from IPython.display import IFrame, display
 
-from ppcore.drawing.answer import (MOST_VARIANTS, Drawing, Models, answering, draw_fine, draw_images, held,
+from ppcore.drawing.answer import (MOST_VARIANTS, Choice, Drawing, Models, answering, chosen, draw_fine, draw_images,
                                    open_models, outlines_of)
-from ppcore.drawing.page_html import (note, pack, show_answers, show_examples, show_pens, surface_colours, unpack,
-                                      who_answers)
+from ppcore.drawing.looks import stains, swatch
+from ppcore.drawing.page_html import (note, pack, show_answers, show_examples, show_pens, show_stains, surface_colours,
+                                      unpack, who_answers)
 from ppcore.drawing.pairs import from_sketches, growing_rows
 from ppcore.drawing.proxies import no_proxy
 from ppcore.drawing.stored import named_folder, save
@@ -74,15 +75,15 @@ class Desk:
     drawings: Path
     sets: Path
 
-    def of(self, method: str, hold: bool) -> Models:
-        """The models with a method for fine masks, held to the outline or not."""
-        return held(self.others.get(method, self.models), hold)
+    def of(self, method: str, choice: Choice) -> Models:
+        """The models with a method for fine masks, and with what was chosen."""
+        return chosen(self.others.get(method, self.models), choice)
 
-    def answer(self, text: str, seed: float, variants: float, method: str, hold: bool) -> tuple[str, Drawing | None]:
+    def answer(self, text: str, seed: float, variants: float, method: str, *choice) -> tuple[str, Drawing | None]:
         """Fine masks of the sketch that the surface sent; images follow."""
         try:
             sketch = unpack(text, self.models.height, self.models.width, len(self.models.classes))
-            drawing = draw_fine(self.of(method, hold), sketch, int(seed or 0), int(variants))
+            drawing = draw_fine(self.of(method, Choice(*choice)), sketch, int(seed or 0), int(variants))
         except StudyError as error:
             return note(str(error)), None
         return show_answers(drawing, self.models.image is not None, self.models), drawing
@@ -91,7 +92,7 @@ class Desk:
         """The images of a drawing that has none yet."""
         if drawing is None or drawing.images or not self.models.image:
             return gr.skip()
-        drawing = draw_images(self.models, drawing)
+        drawing = draw_images(self.of(drawing.method, drawing.choice), drawing)
         return show_answers(drawing, False, self.models), drawing
 
     def start_from(self, event: gr.EventData) -> str:
@@ -113,16 +114,17 @@ class Desk:
         if drawing is None:
             return note("There is nothing to save yet: draw first."), name
         try:
-            drawing = drawing if drawing.images else draw_images(self.models, drawing)
-            folder = save(self.of(drawing.method, drawing.hold), drawing, name.strip())
+            models = self.of(drawing.method, drawing.choice)
+            drawing = drawing if drawing.images else draw_images(models, drawing)
+            folder = save(models, drawing, name.strip())
         except StudyError as error:
             return note(str(error)), name
         words = f"Saved in {folder}\nTo reproduce and compare it: ./run_all.sh draw --reproduce {folder}"
         return note(words), _free_name(self.drawings, "drawing")
 
-    def make_set(self, name: str, variants: float, seed: float, method: str, hold: bool) -> Iterator[str]:
+    def make_set(self, name: str, variants: float, seed: float, method: str, *choice) -> Iterator[str]:
         """Make a data set of all saved drawings. Yields messages: its progress, then where it is stored."""
-        models, started = self.of(method, hold), time.monotonic()
+        models, started = self.of(method, Choice(*choice)), time.monotonic()
         try:
             target = named_folder(models, "sets", name.strip())
             saved = {path.parent.name for path in self.drawings.glob("[!.]*/sketch.png")}
@@ -140,7 +142,8 @@ class Desk:
         command = ["./run_all.sh", "generate", "--profile", models.profile, "--cohort", models.cohort,
                    "--sketches", str(self.drawings), "--to", str(target), "--variants", str(int(variants)),
                    "--seed", str(int(seed or 0)), "--method", models.method,
-                   *["--hold"] * models.hold]
+                   *["--hold"] * models.choice.hold, *["--one-mask"] * models.choice.one_mask,
+                   *([] if models.choice.stain is None else ["--stain-of", str(models.choice.stain)])]
         yield note(f"{len(rows)} pairs of {len(outlines)} drawings in {target}\n"
                    f"The same on the command line: {shlex.join(command)}"
                    + (f"\nLeft out, as all tissue or unreadable: {', '.join(left_out)}" if left_out else ""))
@@ -160,7 +163,7 @@ def build(models: Models) -> gr.Blocks:
         kept = gr.State()
         with gr.Row():
             with gr.Column(min_width=340, elem_classes="drawn"):
-                surface, seed, variants, method, hold, again, given, chosen = _drawing_side(desk)
+                surface, seed, variants, method, *choice, again, given, clicked = _drawing_side(desk)
             with gr.Column(min_width=340):
                 shown = gr.HTML(note("Lift the pen, and the answer appears here."), elem_id="shown", **PLAIN)
                 outline = gr.Checkbox(True, label="Show the coarse outline", container=False)
@@ -168,20 +171,20 @@ def build(models: Models) -> gr.Blocks:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         # answers are made one at a time, in the order asked; a set is made in parallel
         made = {"outputs": [shown, kept], "concurrency_id": "models", **quiet}
-        asked = {"inputs": [surface, seed, variants, method, hold], **made}
-        changes = [surface.input, again.click, seed.change, variants.change, method.change, hold.change]
+        asked = {"inputs": [surface, seed, variants, method, *choice], **made}
+        changes = [surface.input, again.click, *(part.change for part in (seed, variants, method, *choice))]
         for answered in (gr.on(changes, desk.answer, trigger_mode="always_last", **asked),
                          given.upload(desk.upload, given, surface, **quiet).success(desk.answer, **asked),
-                         chosen.click(desk.start_from, None, surface, **quiet).success(desk.answer, **asked)):
+                         clicked.click(desk.start_from, None, surface, **quiet).success(desk.answer, **asked)):
             answered.then(desk.paint, kept, js="async (drawing) => { await surfaceAtRest(); return drawing; }", **made)
         keep.click(desk.store, [kept, name], [stored, name], concurrency_id="models", **quiet)
-        make.click(desk.make_set, [set_name, each, seed, method, hold], made_set, concurrency_id="sets", **quiet)
+        make.click(desk.make_set, [set_name, each, seed, method, *choice], made_set, concurrency_id="sets", **quiet)
         outline.change(None, outline, js="(on) => document.body.classList.toggle('without-outline', !on)")
     return page
 
 
 def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
-    """The surface, seed, variants, method, hold, the answer and upload buttons, and the examples."""
+    """The surface, seed, variants, method, the fields of a `Choice`, the answer and upload buttons, and the examples."""
     height, width, classes = desk.models.height, desk.models.width, desk.models.classes
     template = _beside(".html").format(brush=BRUSH, height=height, width=width, pens=show_pens(classes))
     surface = gr.HTML(html_template=template, js_on_load=_beside(".js"), rows=height, columns=width,
@@ -192,14 +195,26 @@ def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
         variants = gr.Slider(1, MOST_VARIANTS, 1, step=1, label="Variants", min_width=160)
         choice = [(find(name).label, name) for name in (desk.models.method, *desk.others)]
         method = gr.Dropdown(choice, value=desk.models.method, label="Answered by", min_width=160)
-    hold = gr.Checkbox(False, label="Hold fine masks to the outline", container=False)
+    with gr.Row():
+        hold = gr.Checkbox(False, label="Hold fine masks to the outline", container=False, min_width=160)
+        one_mask = gr.Checkbox(False, label="Variants of the image alone", container=False, min_width=160)
+    stain = _stains(desk.models)
     with gr.Row():
         again = gr.Button("Answer", variant="primary", min_width=100, size="md")
         given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
                                 file_types=["image", ".json"])
     examples = show_examples(desk.examples, desk.models)
-    chosen = gr.HTML(examples, js_on_load=CHOOSE, elem_classes="typical", **PLAIN)
-    return surface, seed, variants, method, hold, again, given, chosen
+    clicked = gr.HTML(examples, js_on_load=CHOOSE, elem_classes="typical", **PLAIN)
+    return surface, seed, variants, method, hold, one_mask, stain, again, given, clicked
+
+
+def _stains(models: Models) -> gr.blocks.Block:
+    """A choice of stains, with a piece of tissue in each above it; hidden if the image model has none."""
+    numbers = stains(models)
+    if numbers:
+        gr.HTML(show_stains([swatch(models, number) for number in numbers], numbers), **PLAIN)
+    return gr.Dropdown([("any, drawn by the seed", None), *((f"of training patch {number}", number) for number in numbers)],
+                       value=None, label="Stain of images", visible=bool(numbers), min_width=160)
 
 
 def _saving_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:

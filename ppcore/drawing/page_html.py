@@ -104,11 +104,18 @@ def show_examples(masks: list[np.ndarray], models: Models) -> str:
     return f'<p>Start from a typical coarse mask of {models.cohort}</p><div class="examples">{buttons}</div>' if masks else ""
 
 
+def show_stains(pieces: list[np.ndarray], numbers: list[int]) -> str:
+    """Pieces of tissue, each with the number of the training patch that lends its stain."""
+    shown = "".join(f'<figure>{_picture(piece, ".jpeg", f"stain of patch {number}")}<figcaption>{number}</figcaption></figure>'
+                    for piece, number in zip(pieces, numbers))
+    return f'<div class="stains">{shown}</div>'
+
+
 def who_answers(models: Models) -> str:
     """A line of Markdown about the models."""
     made = models.made_with
     cards = ", ".join(f"{name} (card {hashes['card']})" for name, hashes in made["models"].items())
-    missing = "" if models.image else (" · no images: pix2pixHD is not trained, "
+    missing = "" if models.image else (" · no images: no image model is trained, "
                                            f"`{training_command(models.profile, models.cohort)}` trains it")
     box = (" · **the model in the box**, trained by the demo on slides that a program drew" if
            in_the_box(models.profile, models.cohort) else "")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ppcore.drawing.answer import Drawing, Models, draw_fine, draw_images, open_models
+from ppcore.drawing.answer import Choice, Drawing, Models, draw_fine, draw_images, open_models
 from ppcore.masks.labelme import EXACT, write_labelme
 from ppcore.masks.labels import write_labels
 from ppcore.masks.make import read_mask
@@ -76,7 +76,7 @@ def reproduce(folder: str | Path) -> list[str]:
         sketch, made_of = read_mask(path.with_name("sketch.png")), record["models"]
         precision = "float32" if record["precision"] == "float32" else "auto"
         models = open_models(record["profile"], record["cohort"], precision, record["threads"], record["method"],
-                             record["hold"])
+                             Choice(record["hold"], record.get("one_mask", False), record.get("stain")))
         models = replace(models, height=record["height"], width=record["width"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyError(f"{folder} holds no drawing that can be reproduced: {error}") from error

@@ -2,7 +2,8 @@
 
 A label map says where nuclei are, not how the slide was stained. A **colour map** says on a grid of 8 px which colour
 each class has, and how much it varies. In training it is the patch's own. When an image is made, it is borrowed from a
-training patch with a similar label map, so that draws differ in their stain, and no stain is one that no slide has.
+training patch with a similar label map, so that draws differ in their stain, and no stain is one that no slide has. Air has no
+stain; what lies in it, as mucus, is left to the noise.
 """
 
 from collections.abc import Sequence
@@ -29,20 +30,20 @@ SEEN = 97  # one tissue pixel in so many tells the colours of tissue
 
 def colour_channels(classes: int) -> int:
     """Channels of a colour map for so many classes."""
-    return 4 * classes
+    return 4 * (classes - 1)
 
 
 def colour_map(x: Tensor, image: Tensor) -> Tensor:
-    """The colour map of images (B, 3, H, W) in [-1, 1] with label maps x (B, C, H, W): (B, 4 K, H / 8, W / 8).
+    """The colour map of images (B, 3, H, W) in [-1, 1] with label maps x (B, C, H, W): (B, 4 (K - 1), H / 8, W / 8).
 
-    For each class, air included, in the order of their values: local means of the optical density of red, green and
+    For each class but air, in the order of their values: local means of the optical density of red, green and
     blue, -log((I + 1) / 256), I = 0 to 255, and the local sd of their mean. Where a class is not near, those of the
     whole patch; nan for a class that the patch has not.
     """
     density = -torch.log((image.float() + 1) * 127.5 / 256 + 1 / 256)
     density = torch.cat([density, density.mean(1, keepdim=True).square()], 1)
     maps = []
-    for kind in kinds(x):
+    for kind in kinds(x)[1:]:
         area, held = near(kind), near(kind * density)
         whole = (kind * density).sum((2, 3), keepdim=True) / kind.sum((2, 3), keepdim=True)  # nan for no pixel
         means = (held + 0.02 * whole) / (area + 0.02)
@@ -53,7 +54,7 @@ def colour_map(x: Tensor, image: Tensor) -> Tensor:
 
 def colours_shown(maps: Tensor, value: int) -> np.ndarray:
     """The mean colours of class `value` in a colour map (D, H / 8, W / 8) as a picture (H, W, 3) uint8."""
-    rgb = (torch.exp(-maps[4 * value:4 * value + 3]) * 256 - 1).clamp(0, 255).round().to(torch.uint8)
+    rgb = (torch.exp(-maps[4 * value - 4:4 * value - 1]) * 256 - 1).clamp(0, 255).round().to(torch.uint8)
     return rgb.permute(1, 2, 0).numpy().repeat(CELL, 0).repeat(CELL, 1)
 
 

@@ -109,7 +109,8 @@ class NoiseImage:
         m, image, given = batch["mask"], batch["image"], self.settings
         colours = given.colours * batch["colours"]
         G, D = self.networks["generator"], self.networks["discriminator"]
-        made, far = G(m, colours, draw_noise(G.noise(*m.shape[-2:]), len(m), m.device))
+        made = G(m, colours, draw_noise(G.noise(*m.shape[-2:]), len(m), m.device))
+        far = G.far
         seen, shown = (told_apart(picture, G.axes) for picture in (image, made))
 
         freeze(D, frozen=False)
@@ -132,18 +133,7 @@ class NoiseImage:
         """
         colours = colours_of(self, masks, seeds)
         seeds = [seed if isinstance(seed, int) else seed[:-1] for seed in seeds]
-        return generate(Shown(self.networks["generator"]), masks, seeds, colours)
-
-
-class Shown(nn.Module):
-    """A painter that returns its image alone, in [-1, 1]."""
-
-    def __init__(self, painter: NoisePainter) -> None:
-        super().__init__()
-        self.painter, self.noise = painter, painter.noise
-
-    def forward(self, m: Tensor, colours: Tensor, z: Sequence[Tensor]) -> Tensor:
-        return self.painter(m, colours, z)[0].clamp(-1, 1)
+        return generate(self.networks["generator"], masks, seeds, colours)
 
 
 def told_apart(image: Tensor, axes: Tensor) -> Tensor:

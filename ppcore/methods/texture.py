@@ -156,6 +156,10 @@ class TextureLibrary(nn.Module):
         self.maps.copy_((data.maps[taken] * STEPS_PER_SD).round().clamp(-127, 127))
         self.thumbnails.copy_(data.thumbnails[taken])
 
+    def lend(self, number: int) -> Tensor:
+        """The map (1, D, h, w) of patch `number`, from 0 up."""
+        return self.maps[number:number + 1].float() / STEPS_PER_SD
+
     def borrow(self, x: Tensor, seed: int) -> Tensor:
         """The map (1, D, h, w) of a patch with an outline like x, (1, C, H, W) in [-1, 1], in the best of four flips.
 
@@ -168,7 +172,7 @@ class TextureLibrary(nn.Module):
         distance = (self.thumbnails.cpu().float()[:, None] - asked).square().sum((2, 3, 4))  # (count, 4)
         nearest, turn = distance.min(1)
         lender = int(nearest.argsort(stable=True)[rng_of(seed).integers(min(LENDERS, len(nearest)))])
-        return flipped(self.maps[lender:lender + 1].float() / STEPS_PER_SD, *turns[int(turn[lender])], self.directed)
+        return flipped(self.lend(lender), *turns[int(turn[lender])], self.directed)
 
 
 def thumbnail(x: Tensor) -> Tensor:

@@ -40,16 +40,18 @@ class NoisePainter(nn.Module):
         """z of one image."""
         return self.unet.noise(height, width)
 
-    def forward(self, x: Tensor, colours: Tensor, z: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, colours: Tensor, z: Sequence[Tensor]) -> Tensor:
         """x: (B, C, H, W) in [-1, 1], H and W multiples of 16. colours: (B, D, H / 8, W / 8).
 
-        Returns the image (B, 3, H, W) in [-1, 1], and how far its colours go beyond FAR, a scalar.
+        Returns the image (B, 3, H, W) in [-1, 1], or a little beyond. How far its colours go beyond FAR, a scalar, is
+        in `far` until the next pass.
         """
         places = F.conv2d(self.unet(x, colours, z).float(), self.axes[:, :, None, None], self.mean)
         rgb = torch.tanh(places) + 0.05 * (places - places.detach())  # a gradient even where tanh is flat
         if self.air is not None:
             rgb = obey(rgb, x > 0 if x.shape[1] == 1 else x[:, :1] <= 0, self.air)
-        return rgb, F.relu(places.abs() - FAR).square().mean()
+        self.far = F.relu(places.abs() - FAR).square().mean()
+        return rgb
 
 
 def obey(rgb: Tensor, tissue: Tensor, air: int) -> Tensor:

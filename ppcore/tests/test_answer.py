@@ -3,27 +3,30 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import numpy as np
 import pytest
 import torch
 
-from ppcore.drawing.answer import (MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images, held, in_the_box,
-                                   open_models)
+from ppcore.drawing.answer import (MOST_VARIANTS, Choice, Drawing, as_coarse, chosen, draw_fine, draw_images,
+                                   in_the_box, open_models)
+from ppcore.drawing.looks import check_stain, stains, swatch
 from ppcore.drawing.stored import reproduce, save
 from ppcore.masks.make import coarse_mask, read_mask, write_mask
 from ppcore.masks.patches import read_image
 from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings
+from ppcore.methods.noise_image import NoiseImage, NoiseImageSettings
 from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
-from ppcore.methods.pix2pixhd import Pix2PixHD, Pix2PixHDSettings
 from ppcore.metrics.control import iou
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import data_folder
 from ppcore.training.model_card import write_model
 
 H, W = 64, 128
-FINE, IMAGE = NoiseGANSettings(H, W, lenders=3, ndf=4), Pix2PixHDSettings(ngf=4, ndf=4, downs=2, blocks=1)
+FINE = NoiseGANSettings(H, W, lenders=3, ndf=4)
+IMAGE = NoiseImageSettings(H, W, lenders=3, widths=(4, 4, 4, 4), ndf=4)
 OTHER = Pix2PixSettings(ngf=4, ndf=4, levels=5)
 
 
@@ -31,14 +34,14 @@ def store_models(cohort: str = "PHANTOM", image: bool = True, seed: int = 0) -> 
     """Models of no training, and one coarse mask, which tells the size of a patch."""
     folder = data_folder("smoke", cohort)
     methods = {"noise-gan": with_textures(NoiseGAN(FINE, seed)), "pix2pix": Pix2Pix(OTHER, seed)}
-    methods |= {"pix2pixhd": Pix2PixHD(IMAGE, seed)} if image else {}
+    methods |= {"noise-image": with_textures(NoiseImage(IMAGE, seed))} if image else {}
     for name, method in methods.items():
         card = {"method": type(method).__name__, "settings": vars(method.settings), "training": {"steps": 0}}
         write_model(method, folder / "models" / name, card)
     write_mask(folder / "coarse" / "patch-0.png", disc())
 
 
-def with_textures(method: NoiseGAN) -> NoiseGAN:
+def with_textures(method: NoiseGAN | NoiseImage) -> NoiseGAN | NoiseImage:
     """Texture maps of no patch, and outlines of none."""
     library, generator = method.networks["generator"].textures, torch.Generator().manual_seed(0)
     library.maps.copy_(torch.randint(-40, 40, library.maps.shape, generator=generator))
@@ -64,6 +67,29 @@ def test_a_sketch_becomes_masks_and_images_of_the_size_of_a_patch(models):
     assert [mask.shape for mask in drawing.fine] == [(H, W)] * 2 and {0, 1} == set(np.unique(drawing.fine))
     assert [image.shape for image in drawing.images] == [(H, W, 3)] * 2
     assert not np.array_equal(*drawing.fine) and not np.array_equal(*drawing.images)
+
+
+def test_one_mask_may_have_several_images_and_a_stain_may_be_asked_for(models):
+    free = draw_images(models, draw_fine(models, disc(), 5, 3))
+    same = chosen(models, Choice(one_mask=True))
+    one = draw_images(same, draw_fine(same, disc(), 5, 3))
+    assert all(np.array_equal(mask, free.fine[0]) for mask in one.fine)
+    assert np.array_equal(one.images[0], free.images[0]) and not np.array_equal(one.images[0], one.images[1])
+    dyed = [draw_images(chosen(models, Choice(stain=number)), free).images[0] for number in (0, 0, 2)]
+    assert np.array_equal(*dyed[:2]) and not np.array_equal(*dyed[1:])
+    folder = save(chosen(models, Choice(one_mask=True, stain=2)), draw_images(chosen(models, Choice(one_mask=True, stain=2)), one), "dyed")
+    assert reproduce(folder) == []
+
+
+def test_stains_to_choose_from_are_those_of_the_library_and_others_are_refused(models):
+    offered = stains(models)
+    assert len(set(offered)) == 3 and not np.array_equal(*(swatch(models, number) for number in offered[:2]))
+    check_stain(models, 2), check_stain(models, None)
+    with pytest.raises(StudyError, match="stain 3: wanted 0 to 2"):
+        check_stain(models, 3)
+    assert stains(replace(models, image=None)) == []
+    with pytest.raises(StudyError, match="no image model with stains is trained"):
+        check_stain(replace(models, image=None), 0)
 
 
 def test_a_variant_depends_on_the_seed_and_its_number_alone(models):
@@ -93,7 +119,7 @@ def test_a_long_job_lets_an_answer_in(models, monkeypatch):
             return generate(method, masks, seeds)
         return call
 
-    for kind in (NoiseGAN, Pix2PixHD):
+    for kind in (NoiseGAN, NoiseImage):
         monkeypatch.setattr(kind, "generate", noted(kind.generate))
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(draw_images, models, Drawing(disc(), disc(), 1, [disc()] * 200))
@@ -142,7 +168,7 @@ def test_a_stored_drawing_is_made_again_bit_for_bit_and_a_changed_one_is_found(m
     np.testing.assert_array_equal(read_image(folder / "rgb_1.webp"), drawing.images[1])
     record = json.loads((folder / "drawing.json").read_text())
     assert record["asked"] == disc().mean() and record["obtained"] == [mask.mean() for mask in drawing.fine]
-    assert {"cohort", "profile", "commit", "seed"} <= set(record) and set(record["models"]) == {"noise-gan", "pix2pixhd"}
+    assert {"cohort", "profile", "commit", "seed"} <= set(record) and set(record["models"]) == {"noise-gan", "noise-image"}
     assert reproduce(folder) == []
     write_mask(folder / "fine_1.png", 1 - drawing.fine[1])
     (folder / "rgb_0.webp").unlink()
@@ -217,10 +243,10 @@ def test_a_model_in_the_box_answers_before_anything_is_trained(tmp_path, monkeyp
 
 def test_masks_are_held_to_the_outline_if_asked_and_the_record_says_so(models):
     outline = coarse_mask(disc())
-    free, kept = (draw_fine(held(models, hold), outline, 1, 2) for hold in (False, True))
+    free, kept = (draw_fine(chosen(models, Choice(hold)), outline, 1, 2) for hold in (False, True))
     assert max(iou(coarse_mask(mask), outline) for mask in free.fine) < 0.99
     assert min(iou(coarse_mask(mask), outline) for mask in kept.fine) >= 0.998
-    folder = save(held(models, True), draw_images(models, kept), "held")
+    folder = save(chosen(models, Choice(True)), draw_images(models, kept), "held")
     assert json.loads((folder / "drawing.json").read_text())["hold"] is True and reproduce(folder) == []
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import requests
 from PIL import Image
 
-from ppcore.drawing.answer import draw_fine, open_models
+from ppcore.drawing.answer import Choice, draw_fine, open_models
 from ppcore.drawing.page_html import pack
 from ppcore.figures.style import mask_picture
 from ppcore.tests.test_answer import H, W, disc
@@ -157,7 +157,7 @@ def test_ten_requests_at_once_each_get_their_own_answer(server, monkeypatch):
 
     def ask(seed: int) -> str:
         session = uuid.uuid4().hex
-        asked = {"data": [pack(masks[seed]), seed, 2, BY[seed % 2], seed > 6], "fn_index": answer, "session_hash": session}
+        asked = {"data": [pack(masks[seed]), seed, 2, BY[seed % 2], seed > 6, False, None], "fn_index": answer, "session_hash": session}
         requests.post(f"{address}/gradio_api/queue/join", json=asked).raise_for_status()
         said = requests.get(f"{address}/gradio_api/queue/data", params={"session_hash": session}, stream=True)
         for line in said.iter_lines():
@@ -167,7 +167,7 @@ def test_ten_requests_at_once_each_get_their_own_answer(server, monkeypatch):
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(ask, range(10)))
     monkeypatch.setenv("PRIORPATH_HOME", str(drawings.parents[3]))
-    models = [[open_models("smoke", "PHANTOM", method=method, hold=hold) for method in BY] for hold in (False, True)]
+    models = [[open_models("smoke", "PHANTOM", method=method, choice=Choice(hold)) for method in BY] for hold in (False, True)]
     for seed, (mask, shown) in enumerate(zip(masks, answers)):
         pictures = re.findall(r'alt="fine mask" src="data:image/png;base64,([^"]+)"', shown)
         fine = [np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))) for picture in pictures]

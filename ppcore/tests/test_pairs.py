@@ -18,7 +18,7 @@ from ppcore.masks.labels import MASK, Label, load_classes, palette, write_classe
 from ppcore.masks.make import read_mask, write_mask
 from ppcore.masks.patches import write_image
 from ppcore.methods.noise_gan import NoiseGAN
-from ppcore.methods.pix2pixhd import Pix2PixHD
+from ppcore.methods.noise_image import NoiseImage
 from ppcore.run import main
 from ppcore.study.errors import StudyError, StudyWarning
 from ppcore.study.files import hash_file
@@ -130,7 +130,7 @@ def store_label_models() -> None:
     write_classes(folder / "patches", CLASSES)
     write_labels(folder / "coarse" / "patch-0.png", nuclei(), CLASSES)
     fine = with_textures(NoiseGAN(replace(FINE, classes=3, dense=((3, 5),))))
-    for name, method in (("noise-gan", fine), ("pix2pixhd", Pix2PixHD(replace(IMAGE, classes=3)))):
+    for name, method in (("noise-gan", fine), ("noise-image", with_textures(NoiseImage(replace(IMAGE, classes=3))))):
         card = {"method": type(method).__name__, "settings": vars(method.settings), "training": {"steps": 0}}
         write_model(method, folder / "models" / name, card)
 
@@ -236,7 +236,7 @@ def test_a_canvas_becomes_a_slide_and_without_an_image_model_its_labels_alone(mo
         shown = np.array(slide.read_region((0, 0), 0, (150, 90)))[..., 0]
         assert slide.properties["openslide.mpp-x"] == "0.5" and np.array_equal(shown, 255 * (1 - fine))
     store_models(image=False)
-    for path in (data_folder("smoke", "PHANTOM") / "models" / "pix2pixhd").iterdir():
+    for path in (data_folder("smoke", "PHANTOM") / "models" / "noise-image").iterdir():
         path.unlink()
     with pytest.warns(StudyWarning, match="no trained image model: slides of the labels are stored, none of images"):
         assert main([*command, "--to", str(tmp_path / "bare")]) == 0

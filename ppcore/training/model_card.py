@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from ppcore.study.files import atomic, write_text
 from ppcore.training.checkpoint import load_networks, network_tensors
 from ppcore.training.method import Method
-from ppcore.training.precision import precision_on
+from ppcore.training.precision import layout_on, precision_on
 
 
 def write_model(method: Method, folder: Path, card: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ def load_model(kind: type[Method], folder: str | Path, device: str = "cpu", prec
     weights = path.with_name("generator.safetensors")
     load_networks(weights, generators, load_file(weights))
     dtype = precision_on(device, precision)
+    layout = layout_on(method, torch.device(device), dtype)
     for network in generators.values():
-        layout = torch.preserve_format if dtype == torch.float32 and device == "cpu" else torch.channels_last
         network.to(device=device, dtype=dtype, memory_format=layout)
     return method

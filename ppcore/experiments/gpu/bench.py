@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ppcore.methods.colours import colour_map
 from ppcore.methods.table import OURS, OURS_IMAGE, PRIORPATH, ROWS, class_of
 from ppcore.methods.texture import texture_map
 from ppcore.training.method import Method
@@ -20,7 +21,8 @@ NAMES = (*FIRST, *sorted(set(_ONE_EACH) - set(FIRST)))
 NARROW = {"pix2pix": {"ngf": 4, "levels": 4}, "CycleGAN": {"ngf": 2, "blocks": 1, "pool_size": 2},
           "DCGAN": {"ngf": 4, "latent": 8},
           "DEPAS": {"ngf": 4, "latent": 8, "scales": 2}, "diffusion": {"widths": (8, 8, 16), "steps": 3},
-          "noise-GAN": {"widths": (8, 8, 8, 8)}, "fine-to-image": {"ngf": 4, "downs": 2, "blocks": 1}}
+          "noise-GAN": {"widths": (8, 8, 8, 8)}, "noise-image": {"widths": (8, 8, 8, 8)},
+          "fine-to-image": {"ngf": 4, "downs": 2, "blocks": 1}}
 
 
 def make(name: str, size: tuple[int, int], narrow: bool, **changes: float) -> Method:
@@ -41,7 +43,8 @@ def make(name: str, size: tuple[int, int], narrow: bool, **changes: float) -> Me
 
 
 def batch_of(count: int, size: tuple[int, int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """`coarse`, `fine` and `mask`, the same, (B, 1, H, W) in {-1, 1}; `image` (B, 3, H, W) in [-1, 1]; `texture`.
+    """`coarse`, `fine` and `mask`, the same, (B, 1, H, W) in {-1, 1}; `image` (B, 3, H, W) in [-1, 1]; `texture`
+    and `colours`, their maps.
 
     Blobs with holes, drawn from seed 1. H and W are multiples of 16.
     """
@@ -52,7 +55,8 @@ def batch_of(count: int, size: tuple[int, int], device: torch.device | str = "cp
     holes = F.avg_pool2d(torch.randn(count, 1, *size, generator=draws), 5, 1, 2) > 0.25
     fine = torch.where(holes, -1.0, coarse)
     image = (0.3 - 0.4 * fine + 0.1 * torch.randn(count, 3, *size, generator=draws)).clamp(-1, 1)
-    batch = {"coarse": coarse, "fine": fine, "mask": fine, "image": image, "texture": texture_map(coarse, fine)}
+    batch = {"coarse": coarse, "fine": fine, "mask": fine, "image": image, "texture": texture_map(coarse, fine),
+             "colours": colour_map(fine, image)}
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 

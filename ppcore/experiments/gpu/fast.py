@@ -14,6 +14,7 @@ from ppcore.experiments.gpu.right import Answer, relative
 from ppcore.experiments.speed import interleaved, matrix_product_peak, seconds
 from ppcore.experiments.textbook import textbook_step
 from ppcore.methods.bernoulli_diffusion import BackInTime
+from ppcore.methods.colours import colours_of
 from ppcore.methods.sampling import noise_of
 from ppcore.methods.table import find
 from ppcore.methods.texture import textures_of
@@ -166,7 +167,8 @@ def at_once(method: Method, x: Tensor | None, seeds: list[int], device: str) -> 
     each = [draw_noise(wanted, 1, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     inputs = [] if x is None else [x.to(weight)]
     if hasattr(network, "textures"):
-        inputs.append(textures_of(method, x, seeds).to(weight))
+        lend = colours_of if method.makes == "image" else textures_of
+        inputs.append(lend(method, x, seeds).to(weight))
     if wanted:
         inputs.append([torch.cat(parts).to(weight) for parts in zip(*each)])
     generator.eval()

@@ -23,6 +23,7 @@ from ppcore.experiments.gpu.bench import FIRST, Clock, make, reason
 from ppcore.experiments.gpu.measured import describe_real, image_numbers, mask_numbers, write_sheet
 from ppcore.masks.make import coarse_mask, coarsen_set, read_mask
 from ppcore.masks.patches import PatchDataset, read_image, to_image, to_mask, to_tensor
+from ppcore.methods.colours import ImageCrops
 from ppcore.methods.table import find
 from ppcore.methods.texture import TexturedCrops
 from ppcore.metrics.sets import read_set
@@ -36,7 +37,7 @@ from ppcore.training.method import Method
 from ppcore.training.order import SeededItems, data_order
 from ppcore.training.precision import precision_on, prepared
 
-BATCH = {"noise-GAN": 4, "diffusion": 4}  # crops a step, as in the study; the others take one patch
+BATCH = {"noise-GAN": 4, "diffusion": 4, "noise-image": 4}  # crops a step, as in the study; the others take one patch
 CROP, EMA, SEED = 128, 0.998, 1
 TEST, FEW, DRAWS, SHOWN = 32, 4, 4, 3  # test patches; outlines with several draws, and how many; columns of a sheet
 LEAST_WAIT = 30.0  # s, of a trial for its last measures
@@ -114,7 +115,7 @@ def begin(name: str, data: Data, tiny: bool, device: str, workers: int, stack: E
     """A model before its first step. stack: holds what is undone afterwards."""
     method = make(name, data.size, tiny, lenders=min(256, len(data.train)))
     items = _items(name, data, tiny)
-    if isinstance(items, TexturedCrops):
+    if name in BATCH:
         method.remember(items, SEED)
     average = stack.enter_context(averaged(method, EMA))
     stack.enter_context(prepared(method, device, precision_on(device)))
@@ -127,8 +128,11 @@ def begin(name: str, data: Data, tiny: bool, device: str, workers: int, stack: E
 
 
 def _items(name: str, data: Data, tiny: bool) -> Dataset:
+    size = 32 if tiny else CROP
+    if find(name).makes == "image" and name in BATCH:
+        return ImageCrops(data.train, data.fine, data.rgb, size)
     if name in BATCH:
-        return TexturedCrops(data.train, data.fine, 32 if tiny else CROP, 5, 10)
+        return TexturedCrops(data.train, data.fine, size, 5, 10)
     if find(name).makes == "image":
         return PatchDataset(data.train, mask=data.fine, image=data.rgb)
     return PatchDataset(data.train, coarse=data.coarse, fine=data.fine)

@@ -4,7 +4,7 @@
     figures/gpu/fast.csv    how fast?         a line per method, what is timed and how; a machine's rates
     figures/gpu/good.csv    how good, when?   a line per method and rung
     figures/gpu/masks.png   outlines, real masks, then rung by rung noise GAN, pix2pix, diffusion; middles of patches
-    figures/gpu/images.jpg  masks, real images, then rung by rung fine-to-image
+    figures/gpu/images.jpg  masks, real images, then rung by rung noise-image
     figures/gpu/<method>.safetensors          the small models after their last rung
     figures/gpu/table.txt   what is printed at the end
 
