@@ -2,7 +2,7 @@
 
     <folder>/coarse/<pair>.png    the outline that was asked for, 1 bit, white = tissue; or a label map with a palette
     <folder>/fine/<pair>.png      the fine mask that a model made of it
-    <folder>/rgb/<pair>.webp      its image by pix2pixHD, lossless; if that is trained
+    <folder>/rgb/<pair>.webp      its image, lossless; if a model of images is trained
     <folder>/classes.csv          the classes of label maps
     <folder>/made_with.json       models, cohort, commit, seed
     <folder>/index.csv            one line per pair, columns INDEX; written last: without it the set is incomplete

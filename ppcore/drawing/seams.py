@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ppcore.drawing.canvas import bands, draw_window, starts, texture_of
+from ppcore.drawing.canvas import bands, draw_window, fill_image, starts, texture_of
+from ppcore.masks.patches import to_mask
 from ppcore.training.method import Method
 
 
@@ -102,15 +103,29 @@ def compare_seams(method: Method, coarse: np.ndarray, window: tuple[int, int], s
     The overlap is half the window's shorter side. period: px from a seam to the two lines it is compared with
     (`seam_ratio`); the texture that the demo's U-Net leaves in uniform areas has period 2**(levels - 2). Otherwise as
     `ppcore.drawing.canvas.fill_mask`. Table: one row per canvas (tiles, blended), field (outline, independent of the
-    windows; mask; output before the threshold) and lines (rows, columns); then the columns of `Seams`.
+    windows; mask, tissue or air; output before the threshold) and lines (rows, columns); then the columns of `Seams`.
     """
-    half, rows, masks = min(window) // 2, [], {}
-    for canvas, overlap in (("tiles", 0), ("blended", half)):
-        lines = window_edges(coarse.shape, window, overlap)
-        output = torch.cat([band[0] for _, band in bands(method, coarse, window, seed, overlap, tied)]).numpy()
-        masks[canvas] = (output > 0).astype(np.uint8)
-        for name, field in (("outline", coarse), ("mask", masks[canvas]), ("output", output)):
-            for which, at in (("rows", (lines[0], [])), ("columns", ([], lines[1]))):
-                seams = seam_ratio(field, *at, reach=period, period=period)
-                rows.append({"canvas": canvas, "field": name, "lines": which} | asdict(seams))
+    rows, masks = [], {}
+    for canvas, overlap in (("tiles", 0), ("blended", min(window) // 2)):
+        output = torch.cat([band for _, band in bands(method, coarse, window, seed, overlap, tied)], 1)
+        masks[canvas] = to_mask(output)
+        fields = {"outline": np.minimum(coarse, 1), "mask": np.minimum(masks[canvas], 1), "output": output[0].numpy()}
+        rows += _rows(canvas, fields, window_edges(coarse.shape, window, overlap), period)
     return pd.DataFrame(rows), masks
+
+
+def compare_image_seams(method: Method, fine: np.ndarray, window: tuple[int, int], seed: int,
+                        period: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The same for the images (H, W, 3) of a fine mask, by name. Fields: gray, the luma; colour, red less blue."""
+    rows, images = [], {}
+    for canvas, overlap in (("tiles", 0), ("blended", min(window) // 2)):
+        images[canvas] = fill_image(method, fine, window, overlap, seed)
+        red, green, blue = np.moveaxis(images[canvas] / np.float32(255), 2, 0)
+        fields = {"gray": 0.299 * red + 0.587 * green + 0.114 * blue, "colour": red - blue}
+        rows += _rows(canvas, fields, window_edges(fine.shape, window, overlap), period)
+    return pd.DataFrame(rows), images
+
+
+def _rows(canvas: str, fields: dict[str, np.ndarray], lines: tuple[list[int], list[int]], period: int) -> list[dict]:
+    return [{"canvas": canvas, "field": name, "lines": which} | asdict(seam_ratio(field, *at, reach=period, period=period))
+            for name, field in fields.items() for which, at in (("rows", (lines[0], [])), ("columns", ([], lines[1])))]

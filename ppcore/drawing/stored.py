@@ -4,7 +4,7 @@
     drawings/<name>/sketch.json     the same for Labelme; of a label map, its tissue
     drawings/<name>/coarse.png      the same at the size of a patch: the input of the model
     drawings/<name>/fine_<n>.png    fine mask of variant n, 1 bit
-    drawings/<name>/rgb_<n>.webp    its image, lossless; if pix2pixHD was trained
+    drawings/<name>/rgb_<n>.webp    its image, lossless; if a model of images was trained
     drawings/<name>/drawing.json    what they were made with: cohort, profile, commit, models, seed
 """
 

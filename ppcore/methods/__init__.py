@@ -7,6 +7,8 @@ One file per method, and:
     losses      the equations
     classes     one channel for two classes, else one a class
     texture     what an outline leaves open, and who lends it
+    colours     the same for an image
+    crops       what part of a patch a step sees
     sampling    how a trained generator makes an image
     segmenter   image to mask, for notebook 11
     image_pool  older images for CycleGAN's discriminators

@@ -5,5 +5,6 @@
     patchgan    discriminators                         vgg      features for pix2pixHD's matching
     plain_unet  the segmenter                          noise    z, drawn before the forward pass
     noise_unet  both networks of the noise GAN         bernoulli_unet  the diffusion's
+    painter     generator of the noise image model
     layers      what they share
 """
