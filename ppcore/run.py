@@ -177,7 +177,7 @@ def draw(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace) -> int:
     """Make a paired data set with the trained models of a cohort."""
-    from ppcore.drawing.answer import Choice, open_models
+    from ppcore.drawing.models import Choice, open_models
     from ppcore.drawing.export import export_geojson, export_slides, slide_mpp
     from ppcore.drawing.looks import check_stain
     from ppcore.drawing.pairs import canvas_size, from_kinds, from_sketches, generate_pairs

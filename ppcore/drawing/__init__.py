@@ -2,6 +2,7 @@
 Imports figures, slides, methods, training, masks, networks, study.
 
     answer   sketch to fine mask to image     canvas   larger than a patch
+    models   which models answer, and choices
     page     the drawing page                 seams    do the windows show?
     page_html  what the page shows            pairs    data sets of outline, mask and image
     stored   saved drawings                   settings its parameters

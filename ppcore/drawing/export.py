@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from ppcore.drawing.answer import Models, in_the_box
+from ppcore.drawing.models import Models, in_the_box
 from ppcore.masks.geojson import write_geojson
 from ppcore.masks.labels import load_classes, palette
 from ppcore.masks.make import read_mask

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ppcore.drawing.answer import Choice, Models, chosen, paint
+from ppcore.drawing.answer import paint
+from ppcore.drawing.models import Choice, Models, chosen
 from ppcore.study.errors import StudyError
 
 SHOWN = 6

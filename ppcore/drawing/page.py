@@ -19,8 +19,8 @@ import numpy as np
 from IPython import get_ipython
 from IPython.display import IFrame, display
 
-from ppcore.drawing.answer import (MOST_VARIANTS, Choice, Drawing, Models, answering, chosen, draw_fine, draw_images,
-                                   open_models, outlines_of)
+from ppcore.drawing.answer import MOST_VARIANTS, Drawing, draw_fine, draw_images
+from ppcore.drawing.models import Choice, Models, answering, chosen, open_models, outlines_of
 from ppcore.drawing.looks import stains, swatch
 from ppcore.drawing.page_html import (note, pack, show_answers, show_examples, show_pens, show_stains, surface_colours,
                                       unpack, who_answers)

@@ -6,7 +6,8 @@ import html
 import cv2
 import numpy as np
 
-from ppcore.drawing.answer import Drawing, Models, in_the_box, training_command
+from ppcore.drawing.answer import Drawing
+from ppcore.drawing.models import Models, in_the_box, training_command
 from ppcore.figures.style import mask_picture
 from ppcore.masks.labels import MASK, Classes, shares
 from ppcore.study.errors import StudyError

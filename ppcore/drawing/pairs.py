@@ -22,7 +22,8 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from ppcore.drawing.answer import Drawing, Models, as_coarse, draw_canvas, draw_fine, draw_images
+from ppcore.drawing.answer import Drawing, as_coarse, draw_canvas, draw_fine, draw_images
+from ppcore.drawing.models import Models
 from ppcore.masks.kinds import spread_exemplars
 from ppcore.masks.labels import MASK, Classes, palette, write_classes, write_labels
 from ppcore.masks.make import read_mask

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ppcore.drawing.answer import Choice, Drawing, Models, draw_fine, draw_images, open_models
+from ppcore.drawing.answer import Drawing, draw_fine, draw_images
+from ppcore.drawing.models import Choice, Models, open_models
 from ppcore.masks.labelme import EXACT, write_labelme
 from ppcore.masks.labels import write_labels
 from ppcore.masks.make import read_mask

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from ppcore.drawing.answer import (MOST_VARIANTS, Choice, Drawing, as_coarse, chosen, draw_fine, draw_images,
-                                   in_the_box, open_models)
+from ppcore.drawing.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images
+from ppcore.drawing.models import Choice, chosen, in_the_box, open_models
 from ppcore.drawing.looks import check_stain, stains, swatch
 from ppcore.drawing.stored import reproduce, save
 from ppcore.masks.make import coarse_mask, read_mask, write_mask

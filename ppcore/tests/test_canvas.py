@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from ppcore.drawing.answer import draw_canvas, open_models
+from ppcore.drawing.answer import draw_canvas
+from ppcore.drawing.models import open_models
 from ppcore.drawing.canvas import (bands, draw_window, fill_image, fill_mask, mirrored, noise_at, noise_field, ramp,
                                    starts, texture_of)
 from ppcore.drawing.seams import change_across, compare_seams, disagreement, seam_ratio, window_edges

@@ -88,7 +88,7 @@ def test_the_page_in_a_notebook_answers_until_the_kernel_ends_and_leaves_no_fram
         return " ".join(seen)
 
     try:
-        run("from ppcore.drawing.answer import open_models\nfrom ppcore.drawing.page import show_inline\n"
+        run("from ppcore.drawing.models import open_models\nfrom ppcore.drawing.page import show_inline\n"
             "models = open_models('smoke', 'PHANTOM', threads=1)", somebody=True)
         alone = run("page = show_inline(models)", somebody=False)
         assert "this notebook runs unattended" in alone and "iframe" not in alone and "127.0.0.1" not in alone

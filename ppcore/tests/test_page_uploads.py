@@ -12,7 +12,8 @@ import numpy as np
 import requests
 from PIL import Image
 
-from ppcore.drawing.answer import Choice, draw_fine, open_models
+from ppcore.drawing.answer import draw_fine
+from ppcore.drawing.models import Choice, open_models
 from ppcore.drawing.page_html import pack
 from ppcore.figures.style import mask_picture
 from ppcore.tests.test_answer import H, W, disc

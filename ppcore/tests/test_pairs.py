@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from ppcore.drawing import pairs as generate
-from ppcore.drawing.answer import draw_fine, draw_images, open_models
+from ppcore.drawing.answer import draw_fine, draw_images
+from ppcore.drawing.models import open_models
 from ppcore.drawing.export import export_geojson, export_slides, slide_mpp
 from ppcore.drawing.pairs import EXPORTS, Outline, from_kinds, from_sketches, generate_pairs
 from ppcore.drawing.stored import reproduce, save

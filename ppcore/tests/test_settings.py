@@ -24,7 +24,7 @@ from ppcore.workflow.settings import PROFILE_NAMES, Settings, load_settings
     ({"patch_height": 100}, "patch_height=100 is not a multiple of .* = 256"),
     ({"pix2pix_epochs": 0, "pix2pix_decay_epochs": 0}, "nothing would be trained"),
     ({"hd_epochs": 0, "hd_decay_epochs": 0}, "hd_epochs=0 and hd_decay_epochs=0: nothing would be trained"),
-    ({"crop_size": 512}, "patch_height=256 does not fit notebook 07.*crop_size=512 px: wanted a multiple of 16"),
+    ({"crop_size": 512}, "patch_height=256 does not fit notebooks 06 and 07.*crop_size=512 px: wanted a multiple of 16"),
     ({"crop": 16}, "patch_height=256 in windows of 1/16 does not fit pix2pixHD with hd_downs=4.* at least 32"),
     ({"processes": 2}, "batch_size=1 for processes=2: wanted a multiple"),
     ({"recipe": "paper"}, "recipe='paper': input should be 'reference' or 'paper28'"),
