@@ -89,10 +89,10 @@ def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 
 
 
 def which_is_real(real: Sequence[np.ndarray], made: Sequence[np.ndarray], seed: int, pairs: int = 8) -> Figure:
-    """A page to test oneself: a real image and a made one of the same mask, side by side, in an order drawn from `seed`.
+    """A page to test oneself: real and made images of the same masks, side by side, in an order drawn from `seed`.
 
-    real, made: images (H, W, 3) uint8, in the same order of masks; with more than `pairs`, some are drawn. The key is at
-    the very bottom, upside down. Raises `ValueError` for lists of unequal length.
+    real, made: images (H, W, 3) uint8, in the same order of masks; with more than `pairs`, some are drawn. The key is
+    at the very bottom, upside down. Raises `ValueError` for lists of unequal length.
     """
     if len(real) != len(made):
         raise ValueError(f"{len(real)} real and {len(made)} made images: wanted as many, of the same masks")

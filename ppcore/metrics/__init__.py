@@ -18,6 +18,7 @@ Each file answers one question. Functions take the real set first and the synthe
     quality        are the patches of a cohort sound?               train against test, threshold, stain
 
 `sets` holds the masks to compare, `rows` and `image_rows` compute metrics.csv, whose rows `tidy` makes, `table` makes
-Table 2 from it, `findings` puts it into words, and `paper` holds the paper's own numbers. `settings` has the parameters.
+Table 2 from it, `findings` puts it into words, and `paper` holds the paper's own numbers. `settings` has the
+parameters.
 Only `frechet` takes the generated set first, as torch-fidelity does.
 """

@@ -68,7 +68,7 @@ def image_air_row(real: ImageSet, synthetic: ImageSet, *, resamples: int, seed: 
 
 
 def image_repetition_rows(found: ImageSet, coarsen: Callable[[np.ndarray], np.ndarray]) -> list[dict]:
-    """`image_repetition` and `image_grid`: as `rows.repetition_rows`, of gray levels where C(mask) is uniform tissue."""
+    """`image_repetition` and `image_grid`: as `rows.repetition_rows`, of gray levels where C(m) is uniform tissue."""
     values = image_repetition(found.images, (coarsen(mask) for mask in found.masks.masks))
     return [row_of(f"image_{name}", values[name], values["n"]) for name in ("repetition", "grid")]
 
@@ -88,9 +88,9 @@ def image_dice_rows(synthetic: ImageSet, cut: Cut, mpp: float, air_threshold: in
                     seed: int) -> list[dict]:
     """Does the labeller find in images what was asked for? `<class>: image_dice`, over the pixels of all images.
 
-    synthetic: with the label maps asked for. cut: that of the cohort. mpp: um per px. The labeller, `masks.stain.label`,
-    made the maps of real images with the scale of their subjects. Here it is `label_made`, so that real images, too, are
-    a little below 1: they show what a method can reach.
+    synthetic: with the label maps asked for. cut: that of the cohort. mpp: um per px. The labeller,
+    `masks.stain.label`, made the maps of real images with the scale of their subjects. Here it is `label_made`, so that
+    real images, too, are a little below 1: they show what a method can reach.
     """
     asked = synthetic.masks
     found = [label_made(rgb, tissue_mask(rgb, air_threshold), cut, mpp) for rgb in synthetic.images]

@@ -1,8 +1,8 @@
 """Does a texture come back at a fixed distance, as on wallpaper?
 
-Where a coarse mask is uniform tissue, its fine mask, or its image, is texture alone. The texture, less its local mean, is compared
-with itself at every lag of 16 to 128 px. Tissue has no such period; a network that builds texture from the size of its
-feature maps has.
+Where a coarse mask is uniform tissue, its fine mask, or its image, is texture alone. The texture, less its local mean,
+is compared with itself at every lag of 16 to 128 px. Tissue has no such period; a network that builds texture from the
+size of its feature maps has.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,8 @@
 """Are small pieces of masks or images copied from training ones, even if whole ones are not?
 
 Windows of 64 px are compared with windows of the training masks in all eight flips and turns, by means of 4 x 4 px; of
-label maps, by those of all `layers`; of images, by those of their colours. Quilting, which sews together real windows of 32 px, shows how far copying goes.
+label maps, by those of all `layers`; of images, by those of their colours. Quilting, which sews together
+real windows of 32 px, shows how far copying goes.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,7 +59,7 @@ def draw_image_windows(images: Sequence[np.ndarray], subjects: np.ndarray, count
 def _draw(pictures: Sequence[np.ndarray], subjects: np.ndarray, count: int, seed: int,
           planes: Callable[[np.ndarray], list[np.ndarray]], depth: int,
           wanted: Callable[[np.ndarray], np.ndarray]) -> Windows:
-    """planes: a picture as `depth` arrays (H, W). wanted: which windows may be drawn, by the mean (N, depth) of each."""
+    """planes: a picture as `depth` arrays (H, W). wanted: which windows may be drawn, by the means (N, depth)."""
     rng, side = rng_of(seed), SIZE // CELL
     each, cells, owners = -(-count // len(pictures)), [], []
     for picture, subject in zip(pictures, subjects):
@@ -85,7 +86,7 @@ def _views(mask: np.ndarray) -> np.ndarray:
 def window_distances(windows: Windows, train: Windows) -> np.ndarray:
     """Root mean square difference of each window from the training window most like it, over eight turns: (N,)."""
     side = SIZE // CELL
-    squares = windows.cells.reshape(-1, windows.cells.shape[1] // side**2, side, side)  # a window, its layers or colours
+    squares = windows.cells.reshape(-1, windows.cells.shape[1] // side**2, side, side)  # window, layer or colour
     nearest = np.full(len(squares), np.inf, np.float32)
     own = (train.cells**2).sum(1)
     for flip in (squares, squares.swapaxes(2, 3)):
