@@ -11,9 +11,10 @@ import seaborn as sns
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ppcore.figures.style import BLUE, COLOURS, VERMILION, mask_picture, name_shown, save_picture
+from ppcore.figures.style import BLUE, COLOURS, VERMILION, image_grid, mask_picture, name_shown, save_picture
 from ppcore.masks.labels import MASK, Classes
 from ppcore.masks.shapes import DESCRIPTORS
+from ppcore.study.seeds import rng_of
 
 
 def loss_curves(log: pd.DataFrame) -> Figure:
@@ -84,6 +85,27 @@ def seam_crops(masks: dict[str, np.ndarray], row: int, column: int, side: int = 
         axis.set(xticks=[column], yticks=[row], title=name)
         axis.tick_params(color=VERMILION, length=9, width=2.5, right=True, labelleft=axis is axes[0, 0])
         axis.spines[:].set(visible=True, color="0.8", linewidth=0.6)
+    return figure
+
+
+def which_is_real(real: Sequence[np.ndarray], made: Sequence[np.ndarray], seed: int, pairs: int = 8) -> Figure:
+    """A page to test oneself: real and made images of the same masks, side by side, in an order drawn from `seed`.
+
+    real, made: images (H, W, 3) uint8, in the same order of masks; with more than `pairs`, some are drawn. The key is
+    at the very bottom, upside down. Raises `ValueError` for lists of unequal length.
+    """
+    if len(real) != len(made):
+        raise ValueError(f"{len(real)} real and {len(made)} made images: wanted as many, of the same masks")
+    rng = rng_of(seed, "which is real")
+    chosen = rng.permutation(len(real))[:pairs]
+    right = rng.integers(0, 2, len(chosen))  # 1: the real one is on the right
+    rows = [(made[i], real[i]) if side else (real[i], made[i]) for i, side in zip(chosen, right)]
+    figure = image_grid(rows, ("left", "right"), [f"{number}" for number in range(1, len(rows) + 1)], width=10)
+    for axis in figure.axes[::2]:
+        axis.yaxis.label.set(rotation=0, ha="right", va="center")
+    figure.suptitle("One image of each pair is real, the other was made from the same mask. Which is real?")
+    key = ", ".join(f"{number} {('left', 'right')[side]}" for number, side in enumerate(right, start=1))
+    figure.supxlabel(f"real: {key}", rotation=180, fontsize=6, color="0.4")
     return figure
 
 

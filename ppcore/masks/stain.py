@@ -11,7 +11,6 @@ square root, as little tissue is brown. No expert is asked. Air is what the pape
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from ppcore.masks.labels import Classes, Label, write_classes, write_labels
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import read_image
+from ppcore.masks.stain_cut import OWN, Cut, learn_cut, write_cut
 from ppcore.study.errors import warn
 from ppcore.study.files import hash_file
 from ppcore.study.seeds import rng_of
@@ -37,30 +37,8 @@ KERNELS = {"nuclei": (20.0, 25.0), "positive": (40.0, 25.0)}
 RESOLVED = 3.0  # um per px; nuclei of 8 um cannot be told apart in larger pixels
 RIM = 1.0  # um, over which brown fades at the edge of a positive nucleus
 DRAWN = 1000  # pixels of tissue a patch, for percentiles and cuts
-TAIL = {"haematoxylin": 95.0, "dab": 99.5}  # percentile; samples are capped at it, lest a few dark pixels rule
-PALEST = 0.03  # of either stain, in the units of `rgb2hed`: an optical density, base 10, of 0.18; paler is neither
-SPAN = 2.0  # q99 - q01 counts as at least 1/2, at most 2 times the median: a subject without nuclei shall get none
 INK = 0.05  # optical density, base 10; in H&E the ink of a pen absorbs red by so much more than green (`slides.grid`)
 EDGE = 2.0  # um, over which ink mixes with tissue
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What tells nuclei and DAB from other tissue in a cohort.
-
-    nuclei: of scaled haematoxylin. positive: amount of DAB; None for H&E. scale: q01 and q99 - q01 of each subject.
-    palest: amount of haematoxylin that a nucleus has at least.
-    """
-
-    nuclei: float
-    positive: float | None
-    scale: dict[str, tuple[float, float]]
-    palest: float = PALEST
-
-    def times(self, factor: float) -> "Cut":
-        """All cuts, multiplied by `factor`."""
-        return replace(self, nuclei=self.nuclei * factor, positive=self.positive and self.positive * factor,
-                       palest=self.palest * factor)
 
 
 def classes_of(stain: str, mpp: float) -> Classes:
@@ -159,43 +137,33 @@ def _ink(rgb: np.ndarray, mpp: float) -> np.ndarray:
     return cv2.dilate(ink.astype(np.uint8), np.ones((edge, edge), np.uint8)) > 0
 
 
+def label_made(rgb: np.ndarray, fine: np.ndarray, cut: Cut, mpp: float) -> np.ndarray:
+    """`label` of an image that a model made, or of a real one whose subject is not known.
+
+    Such an image is a slide of its own: how dark its stain is follows from the model or from a patch that lent its
+    colours, not from the subject of its mask. So its haematoxylin is scaled by its own tissue.
+    """
+    clear = _clear(rgb, fine, "he" if cut.positive is None else "ihc", mpp)
+    amounts = (amount.ravel()[clear] for amount in stains(rgb, mpp))
+    return label(rgb, fine, cut.scaled_to(*amounts), OWN, mpp)
+
+
 def draw_pixels(rgb: np.ndarray, fine: np.ndarray, stain: str, mpp: float, rng: np.random.Generator) -> np.ndarray:
     """Haematoxylin and DAB (N, 2) of at most DRAWN pixels of a patch's tissue; in H&E without a pen's ink."""
-    clear = (fine > 0) & ~_ink(rgb, mpp) if stain == "he" else fine > 0
-    tissue = np.flatnonzero(clear if clear.any() else fine)
+    tissue = _clear(rgb, fine, stain, mpp)
     chosen = rng.choice(tissue, min(DRAWN, len(tissue)), replace=False)
     return np.stack([amount.ravel()[chosen] for amount in stains(rgb, mpp)], axis=1)
 
 
-def learn_cut(index: pd.DataFrame, samples: Iterable[np.ndarray], stain: str) -> Cut:
-    """Scales of all subjects, and the two cuts from the patches of split "train".
-
-    index: columns subject, split. samples: for each of its rows those of `draw_pixels`.
-    """
-    from skimage.filters import threshold_otsu
-
-    def otsu(values: pd.Series, what: str) -> float:
-        return float(threshold_otsu(np.minimum(values, np.percentile(values, TAIL[what])).to_numpy()))
-
-    pixels = pd.DataFrame(np.concatenate(list(samples)), columns=["haematoxylin", "dab"])
-    rows = np.repeat(np.arange(len(index)), [len(sample) for sample in samples])
-    pixels["subject"], train = index["subject"].to_numpy()[rows], index["split"].to_numpy()[rows] == "train"
-    amount = pixels.loc[train, "dab"].clip(lower=0)
-    positive = max(PALEST, otsu(amount**0.5, "dab") ** 2) if stain == "ihc" else None
-    if positive is not None:
-        train, pixels = train[pixels["dab"] <= positive], pixels[pixels["dab"] <= positive]
-    quantiles = pixels.groupby("subject")["haematoxylin"].quantile([0.01, 0.99]).unstack()
-    low, span = quantiles[0.01], quantiles[0.99] - quantiles[0.01]
-    usual = span.median()
-    span = span.clip(usual / SPAN, usual * SPAN).clip(lower=1e-6)
-    scaled = (pixels["haematoxylin"] - pixels["subject"].map(low)) / pixels["subject"].map(span)
-    scale = {subject: (float(low[subject]), float(span[subject])) for subject in low.index}
-    return Cut(otsu(scaled[train], "haematoxylin"), positive, scale)
+def _clear(rgb: np.ndarray, fine: np.ndarray, stain: str, mpp: float) -> np.ndarray:
+    """Places (N,), in the flat image, of tissue; in H&E of tissue without ink, if there is any."""
+    clear = (fine > 0) & ~_ink(rgb, mpp) if stain == "he" else fine > 0
+    return np.flatnonzero(clear if clear.any() else fine)
 
 
 def label_set(index: pd.DataFrame, folder: str | Path, stain: str, mpp: float, seed: int,
               jobs: int = 1) -> tuple[pd.DataFrame, Cut]:
-    """Replace every `fine/<patch>.png` of a patch set by its label map, and store `classes.csv`.
+    """Replace every `fine/<patch>.png` of a patch set by its label map; store `classes.csv` and the cut.
 
     index: with its split. folder: of the patch set. stain: "he" or "ihc". mpp: um per px of patches whose file states
     none, with a warning. jobs: threads. Returns the index with new `fine_hash`, and the cut.
@@ -224,6 +192,7 @@ def label_set(index: pd.DataFrame, folder: str | Path, stain: str, mpp: float, s
     cut = learn_cut(index, each(draw, "measuring the stain", range(len(index)), index["patch"], scales), stain)
     hashes = each(paint, "labelling", index["patch"], index["subject"], scales)
     write_classes(folder, classes)
+    write_cut(folder, cut)
     return index.assign(fine_hash=hashes), cut
 
 

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from ppcore.masks.labels import Classes
 from ppcore.masks.make import check_mask, read_mask
 from ppcore.masks.patches import read_image
-from ppcore.masks.stain import Cut, label
+from ppcore.masks.stain import label
+from ppcore.masks.stain_cut import Cut
 
 
 def pixel_agreement(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Do synthetic images look like real ones? Measured without a pretrained network.
 
 An image becomes ten descriptors of colour and detail. Sets of images are compared like sets of masks, by
-`ppcore.metrics.morphometry.mmd` and `wasserstein`. The descriptors say nothing about nuclei or diagnosis.
+`ppcore.metrics.morphometry.mmd` and `wasserstein`. The descriptors say nothing about nuclei or diagnosis. Air has no
+texture, and is compared by its colour alone.
 """
 
 from collections.abc import Iterable
@@ -33,3 +34,26 @@ def describe_image(rgb: np.ndarray) -> np.ndarray:
 def describe_images(images: Iterable[np.ndarray]) -> np.ndarray:
     """`describe_image` of each image: (N, 10)."""
     return np.stack([describe_image(rgb) for rgb in images])
+
+
+def air_sums(images: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of red, green and blue (N, 3) over the air of each image (H, W, 3) uint8, and its px (N,).
+
+    masks: (H, W), of what each image shows; 0 is air.
+    """
+    sums, counts = [], []
+    for rgb, mask in zip(images, masks, strict=True):
+        air = rgb[mask == 0]
+        sums.append(air.sum(axis=0, dtype=np.float64))
+        counts.append(len(air))
+    return np.array(sums), np.array(counts)
+
+
+def draws_apart(samples: np.ndarray) -> float:
+    """How much images of one mask differ: the mean over pixels and channels of the sd over draws, in gray levels.
+
+    samples: (S, H, W, 3) uint8, S >= 2. 0: the noise has no effect. Raises `ValueError` for fewer.
+    """
+    if len(samples) < 2:
+        raise ValueError(f"samples have shape {samples.shape}: wanted (S, H, W, 3), two or more of one mask")
+    return float(np.std(samples, axis=0, dtype=np.float32).mean(dtype=np.float64))

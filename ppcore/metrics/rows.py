@@ -1,4 +1,4 @@
-"""How does each method score? All metrics of a set of masks or images against the real test set, as rows of `tidy`.
+"""How does each method score? All metrics of a set of masks against the real test set, as rows of `tidy`.
 
 Of label maps, a metric without a class speaks of all classes together where it compares descriptors, pixels, windows,
 pictures or draws, and else of tissue. Those of a further class are named `<class>: <metric>`.
@@ -9,17 +9,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from ppcore.masks.make import keep_outline, tissue_mask
+from ppcore.masks.make import keep_outline
 from ppcore.masks.shapes import DESCRIPTORS
-from ppcore.metrics.control import class_control, disagreement, diversity, fraction_rank, iou
+from ppcore.metrics.control import class_control, disagreement, diversity, fraction_rank
 from ppcore.metrics.copying import copying_ct, descriptor_distance, nearest_train_ratio, pixel_distances
 from ppcore.metrics.coverage import cell_shares, coverage, density, occupancy, total_variation
 from ppcore.metrics.distribution import holm, kl_nats, kl_paper100, ks
 from ppcore.metrics.frechet import LEAST_MASKS, fid_infinity, fid_kid, inception_features
-from ppcore.metrics.image import DESCRIPTORS as IMAGE_DESCRIPTORS
-from ppcore.metrics.image import describe_images
 from ppcore.metrics.morphometry import mmd, mmd_interval, wasserstein
-from ppcore.metrics.perception import cubic_kernel, frechet, perceived
+from ppcore.metrics.perception import cubic_kernel, frechet
 from ppcore.metrics.repetition import repetition
 from ppcore.metrics.sets import MaskSet
 from ppcore.metrics.table import NO_WEIGHTS
@@ -183,33 +181,6 @@ def add_holm(scores: dict[str, list[dict]]) -> None:
     corrected = holm([float(row["value"]) for row in found.values()])
     for (name, row), p in zip(found.items(), corrected):
         scores[name].append(row_of("mmd_p_holm", p, row["n"]))
-
-
-def image_rows(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], subjects_real: np.ndarray,
-               subjects_synthetic: np.ndarray, *, permutations: int, resamples: int, seed: int,
-               weights=None) -> list[dict]:
-    """Rows that compare two sets of RGB images (H, W, 3): FID, KID, kd and fd (as for masks), MMD and Wasserstein of
-    colours and detail (`ppcore.metrics.image`). subjects_*: label of each image, (N,), as in `MaskSet`."""
-    n = len(synthetic)
-    scores = {"fid": NO_WEIGHTS, "kid": NO_WEIGHTS, "n": n}
-    if weights is not None:
-        scores = fid_kid(synthetic, real, weights, seed=seed)
-    described = describe_images(real), describe_images(synthetic)
-    distance, p = mmd(*described, permutations, seed)
-    interval = mmd_interval(*described, subjects_real, subjects_synthetic, resamples, seed)
-    distances = wasserstein(*described)
-    seen = [perceived(images) for images in (real, synthetic)]
-    return [*(row_of(f"image_{name}", scores[name], scores["n"]) for name in ("fid", "kid")),
-            *perception_rows(*seen, subjects_real, subjects_synthetic, resamples=resamples, seed=seed, prefix="image_"),
-            row_of("image_mmd2", distance, n, *interval), row_of("image_mmd_p", p, n),
-            row_of("image_w1_mean", distances.mean(), n),
-            *(row_of(f"image_w1_{name}", value, n) for name, value in zip(IMAGE_DESCRIPTORS, distances))]
-
-
-def image_control_row(masks: Sequence[np.ndarray], images: Sequence[np.ndarray], air_threshold: int) -> dict:
-    """Mean IoU of the tissue of each mask or label map and its image's own, by the real threshold (gray 0-255; R3)."""
-    return row_of("image_control_iou", float(np.mean([iou(np.minimum(mask, 1), tissue_mask(rgb, air_threshold))
-                                                    for mask, rgb in zip(masks, images)])), len(masks))
 
 
 def _inception_scores(generated: Sequence[np.ndarray], real: Sequence[np.ndarray], weights, seed: int) -> dict:

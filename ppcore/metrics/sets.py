@@ -1,45 +1,34 @@
 """Which masks are compared, and which subjects are they from?"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ppcore.masks.labels import MASK, Classes, palette, shares
 from ppcore.masks.make import read_mask
+from ppcore.masks.patches import read_image
 from ppcore.masks.shapes import describe_all
 from ppcore.metrics.copying import small_masks
 from ppcore.metrics.perception import perceived
 from ppcore.study.files import read_table
 
 
-class MaskFiles(Sequence):
-    """Masks read from files on each access, as a cohort's training masks would fill the memory."""
-
-    def __init__(self, paths: Iterable[Path]):
-        self.paths = list(paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        return read_mask(self.paths[i])
-
-
 class Shown(Sequence):
-    """Masks as a function shows them, one by one."""
+    """Masks or files as a function shows them, on each access: a cohort's training masks would fill the memory."""
 
-    def __init__(self, masks: Sequence[np.ndarray], show: Callable[[np.ndarray], np.ndarray]):
-        self.masks, self.show = masks, show
+    def __init__(self, originals: Sequence, show: Callable[[Any], np.ndarray]):
+        self.originals, self.show = originals, show
 
     def __len__(self) -> int:
-        return len(self.masks)
+        return len(self.originals)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        return self.show(self.masks[i])
+        return self.show(self.originals[i])
 
 
 @dataclass(frozen=True)
@@ -85,14 +74,22 @@ class MaskSet:
         return small_masks(self.masks, len(self.classes))
 
 
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one method, or real ones: N of (H, W, 3) uint8. masks: what each was made from, or shows."""
+
+    images: Sequence[np.ndarray]
+    masks: MaskSet
+
+
 def read_set(folder: Path, names: Iterable[str], subjects: Iterable[str], ending: str = "",
              classes: Classes = MASK) -> MaskSet:
     """The masks <name><ending>.png of a folder, in the order of `names`; subjects: one label per mask."""
-    return MaskSet(MaskFiles(folder / f"{name}{ending}.png" for name in names), np.asarray(subjects), classes)
+    return MaskSet(Shown([folder / f"{name}{ending}.png" for name in names], read_mask), np.asarray(subjects), classes)
 
 
 def drawn_often(folder: Path, names: pd.Index) -> tuple[pd.Index, int]:
-    """Which of `names` a method drew several masks of, and how many of each, by its index.csv."""
+    """Which of `names` a method drew several masks or images of, and how many of each, by its index.csv."""
     last = read_table(folder / "index.csv").groupby("patch")["sample"].max()
     return names.intersection(last.index[last > 0]), 1 + last.max()
 
@@ -100,3 +97,19 @@ def drawn_often(folder: Path, names: pd.Index) -> tuple[pd.Index, int]:
 def read_samples(folder: Path, names: Iterable[str], count: int) -> list[np.ndarray]:
     """For each name, its masks <name>_0.png to <name>_<count - 1>.png, (count, H, W) uint8."""
     return [np.stack([read_mask(folder / f"{name}_{sample}.png") for sample in range(count)]) for name in names]
+
+
+def read_images(folder: Path, names: Iterable[str], masks: MaskSet, ending: str = "") -> ImageSet:
+    """The images <name><ending>.webp of a folder, all in memory, with the mask of each."""
+    return ImageSet(list(image_files(folder, names, ending)), masks)
+
+
+def image_samples(folder: Path, names: Iterable[str], count: int) -> Iterator[np.ndarray]:
+    """For each name, its images <name>_<sample>.webp, (count, H, W, 3) uint8; read one name at a time."""
+    for name in names:
+        yield np.stack([read_image(folder / f"{name}_{sample}.webp") for sample in range(count)])
+
+
+def image_files(folder: Path, names: Iterable[str], ending: str = "") -> Sequence[np.ndarray]:
+    """The images <name><ending>.webp of a folder, (H, W, 3) uint8, read on each access."""
+    return Shown([folder / f"{name}{ending}.webp" for name in names], read_image)

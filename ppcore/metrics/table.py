@@ -10,7 +10,7 @@ from ppcore.metrics.tidy import prefixes
 from ppcore.study.runs import Run
 
 METHODS = names()  # the rows of Table 2, in their order
-IMAGE_METHODS = (FLOOR, *names(makes="image"))
+IMAGE_METHODS = (FLOOR, "nearest-train", *names(makes="image"))  # two of real images, then models
 SKETCH_METHODS = names(given="outline")  # protocol B: only methods that take an outline
 LABELS = {row.name: row.label for row in ROWS}
 # protocol (reading R10): "A", outlines C(m) of test masks; "B drawn" or "B simulated", sketches
@@ -29,12 +29,19 @@ CLASS_METRICS = ("ks", "repetition", "grid", "control_iou", "control_boundary_f1
 COPYING_METRICS = ("nearest_train_ratio", "copying_ct", "nearest_train_ratio_pixels", "copying_ct_pixels",
                    "nearest_train_ratio_windows", "copying_ct_windows")
 IMAGE_METRICS = ("image_fid", "image_kid", "image_kd", "image_fd", "image_mmd2", "image_mmd_p", "image_w1_mean",
-                 "image_control_iou")
+                 "image_air", "image_repetition", "image_grid", "image_nearest_train_ratio_windows",
+                 "image_copying_ct_windows", "image_diversity", "image_control_iou")
+DICE = ": image_dice"  # <class>: image_dice, of a further class
 
 
 def mask_metrics(classes: Classes) -> tuple[str, ...]:
     """MASK_METRICS, then CLASS_METRICS of each further class: those that notebook 08 shows."""
     return MASK_METRICS + tuple(f"{named}{metric}" for named in prefixes(classes).values() for metric in CLASS_METRICS)
+
+
+def image_metrics(classes: Classes) -> tuple[str, ...]:
+    """IMAGE_METRICS, then the Dice of each further class."""
+    return IMAGE_METRICS + tuple(f"{label.name}{DICE}" for label in classes[2:])
 
 
 def compare(scores: dict[str, list[dict]], metrics: Sequence[str]) -> pd.DataFrame:
@@ -68,10 +75,14 @@ def _titled(metrics: pd.DataFrame, titles: dict[str, str]) -> dict[str, str]:
 
 
 def image_table(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The same for images: one row per method of IMAGE_METHODS."""
-    return _table(metrics[metrics["metric"].str.startswith("image_")], IMAGE_METHODS, _titled(metrics, {
+    """The same for images: one row per method of IMAGE_METHODS; a column for each further class that has a Dice."""
+    own = metrics[metrics["metric"].str.contains(f"^image_|{DICE}$")]
+    dice = {name: f"Dice of {name.removesuffix(DICE)}" for name in own["metric"].unique() if name.endswith(DICE)}
+    return _table(own, IMAGE_METHODS, _titled(metrics, {
         "image_fid": "FID", "image_kid": "KID", "image_kd": "kd", "image_mmd2": "MMD²", "image_mmd_p": "MMD p",
-        "image_w1_mean": "W1 (sd)", "image_control_iou": "IoU to fine mask"}))
+        "image_w1_mean": "W1 (sd)", "image_control_iou": "IoU to fine mask", "image_air": "air colour",
+        "image_repetition": "repetition", "image_nearest_train_ratio_windows": "nearest-train ratio (64 px)",
+        "image_diversity": "diversity"} | dice))
 
 
 def _table(metrics: pd.DataFrame, methods: Sequence[str], shown: dict[str, str]) -> pd.DataFrame:

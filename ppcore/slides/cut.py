@@ -12,6 +12,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from ppcore.masks import stain_cut
 from ppcore.masks.labels import TABLE
 from ppcore.masks.make import tissue_mask, write_mask
 from ppcore.masks.patches import PLACES, write_image
@@ -47,7 +48,7 @@ def cut_patches(sources: list[Source], folder: str | Path, *, height: int, width
     for part in ("rgb", "fine", "thumbnails"):
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir(parents=True)
-    for name in ("index.csv", "sources.csv", "places.csv", TABLE):
+    for name in ("index.csv", "sources.csv", "places.csv", TABLE, stain_cut.FILE):
         (folder / name).unlink(missing_ok=True)
     names = unique_names([source.name for source in sources])
     grid = {"height": height, "width": width, "mpp": mpp, "air_threshold": air_threshold, "max_air": max_air,

@@ -13,7 +13,7 @@ from ppcore.masks.make import write_mask
 from ppcore.masks.patches import (PatchDataset, check_enough, image_to_tensor, read_image, to_image, to_mask,
                                   write_image)
 from ppcore.metrics.image import DESCRIPTORS, describe_image, describe_images
-from ppcore.metrics.rows import image_control_row, image_rows
+from ppcore.metrics.image_rows import image_control_row, image_rows
 from ppcore.metrics.table import image_table, table_2
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file

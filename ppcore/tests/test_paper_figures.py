@@ -142,7 +142,7 @@ def test_fewer_masks_from_noise_than_rows_are_shown_again(cohorts):
 
 @pytest.mark.parametrize("name", ["metrics.csv", "run.json", "figure1d.png", "figure3a.pdf", "figure3b_kmeans.png", "plane.png",
                                   "plane_sketches.pdf", "coverage.png", "figure2_generated.png", "summary_generated.pdf",
-                                  "figure2.png", "figure4.pdf", "summary.png", "pipeline.png", "01_patches.png", "04_samples.png"])
+                                  "figure2.png", "figure4.pdf", "summary.png", "pipeline.png", "which_is_real.png", "01_patches.png", "04_samples.png"])
 def test_git_ignores_what_may_not_be_kept(name):
     if not (REPOSITORY / ".git").exists():
         pytest.skip("outside git")

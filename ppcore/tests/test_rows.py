@@ -8,7 +8,8 @@ import pytest
 from ppcore.masks.labels import MASK, Label, write_labels
 from ppcore.masks.make import coarse_mask, write_mask
 from ppcore.metrics import rows as module
-from ppcore.metrics.rows import (add_holm, control_rows, copying_rows, diversity_rows, image_control_row, repetition_rows,
+from ppcore.metrics.image_rows import image_control_row
+from ppcore.metrics.rows import (add_holm, control_rows, copying_rows, diversity_rows, repetition_rows,
                                  similarity_rows)
 from ppcore.metrics.sets import MaskSet, read_samples, read_set
 from ppcore.metrics.table import CLASS_METRICS, MASK_METRICS, compare, mask_metrics, table_2

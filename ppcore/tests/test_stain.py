@@ -12,7 +12,8 @@ from ppcore.masks import stain as stain_module
 from ppcore.masks.labels import load_classes
 from ppcore.masks.make import read_mask, tissue_mask, write_mask
 from ppcore.masks.patches import write_image
-from ppcore.masks.stain import Cut, draw_pixels, label, label_set, learn_cut
+from ppcore.masks.stain import draw_pixels, label, label_set
+from ppcore.masks.stain_cut import PALEST, Cut, learn_cut, load_cut
 from ppcore.metrics.agreement import compare_classes, cut_sensitivity, object_agreement, pixel_agreement
 from ppcore.slides import phantom as phantom_module
 from ppcore.slides.phantom import Phantom, beer_lambert, draw_slide
@@ -134,7 +135,7 @@ def test_brown_nuclei_are_positive_alone_and_a_slide_without_brown_has_none():
     assert count(found == 2) == 32  # no rims of brown ones among them
     assert not (labels_of(slides[1], cut, "1", air=235) == 3).any()
     none = learnt(slides[1:], "ihc", subjects=["1"])
-    assert none.positive >= stain_module.PALEST  # Otsu always cuts somewhere
+    assert none.positive >= PALEST  # Otsu always cuts somewhere
 
 
 def test_a_set_is_labelled_on_disk(tmp_path):
@@ -147,6 +148,10 @@ def test_a_set_is_labelled_on_disk(tmp_path):
     with pytest.warns(StudyWarning, match="1 files state no um per px"):
         made, cut = label_set(index, tmp_path, "he", 1.0, seed=1)
     assert [label.name for label in load_classes(tmp_path)] == ["air", "tissue", "nuclei"]
+    assert load_cut(tmp_path) == cut and load_cut(tmp_path / "fine") is None
+    for name, rgb in patches.items():  # with what was stored, the labeller gives back the map, pixel by pixel
+        assert np.array_equal(label(rgb, tissue_mask(rgb, 204), load_cut(tmp_path), name, 1.0),
+                              read_mask(tmp_path / "fine" / f"{name}.png"))
     assert made["fine_hash"].tolist() == [hash_file(tmp_path / "fine" / f"{name}.png") for name in "ab"]
     assert count(read_mask(tmp_path / "fine" / "a.png") == 2) == 48
     with pytest.warns(StudyWarning):
