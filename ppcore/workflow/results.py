@@ -9,7 +9,7 @@ import pandas as pd
 from ppcore.experiments import variants
 from ppcore.methods.table import FLOOR, OURS, PRIORPATH
 from ppcore.metrics.findings import COLUMNS, methods_of, read_run, reading, scores, shown, told_apart
-from ppcore.metrics.table import LABELS
+from ppcore.metrics.table import IMAGE_METHODS, LABELS
 
 SHOWN = {"mmd2": "MMD² to real test masks", "kd": "kd to real test masks"}  # README's tables
 SHORT = {"mmd2": "shapes (MMD²)", "kd": "texture (kd)"}
@@ -20,19 +20,20 @@ def results(folders: Sequence[Path]) -> str:
     runs = {folder.name: read_run(folder)[0] for folder in folders}
     trainings = {folder.name: pd.read_csv(folder / "variants.csv") for folder in folders
                  if (folder / "variants.csv").exists()}
-    tables = [side_by_side(runs, metric, title) for metric, title in SHOWN.items()]
+    tables = [*(side_by_side(runs, metric, title) for metric, title in SHOWN.items()),
+              side_by_side(runs, "image_kd", "kd to real test images", IMAGE_METHODS)]
     return "\n".join([*tables, *(f"- {sentence}" for sentence in across(runs, trainings))])
 
 
-def side_by_side(runs: Mapping[str, pd.DataFrame], metric: str, title: str) -> str:
-    """runs: cohort -> tidy metrics. One row per method; empty if no run has the metric.
+def side_by_side(runs: Mapping[str, pd.DataFrame], metric: str, title: str, methods: Sequence[str] = ()) -> str:
+    """runs: cohort -> tidy metrics. One row per method, those of masks if none are given; empty if no run has the metric.
 
     The last rows, below MMD², are how well PriorPath and our model keep to the outline.
     """
     runs = {cohort: metrics for cohort, metrics in runs.items() if metric in set(metrics["metric"])}
     if not runs:
         return ""
-    methods = list(dict.fromkeys(name for metrics in runs.values() for name in methods_of(metrics)))
+    methods = methods or list(dict.fromkeys(name for metrics in runs.values() for name in methods_of(metrics)))
     tables = {cohort: scores(metrics) for cohort, metrics in runs.items()}
     cells = [[LABELS.get(name, name), *(shown(table, name, metric) for table in tables.values())] for name in methods]
     if metric == "mmd2":
