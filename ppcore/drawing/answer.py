@@ -15,7 +15,7 @@ from ppcore.drawing.canvas import fill_image, fill_mask
 from ppcore.masks.labels import Classes, kernels, load_classes
 from ppcore.masks.make import coarse_mask, keep_outline, read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
-from ppcore.masks.sketches import resize_mask
+from ppcore.masks.sketches import resize_labels
 from ppcore.methods.table import OURS, OURS_IMAGE, class_of, find, names
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
@@ -175,9 +175,7 @@ def as_coarse(sketch: np.ndarray, height: int, width: int, classes: int = 2) -> 
     if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() <= classes - 1):
         raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, {classes - 1}]: "
                          "wanted one channel (height, width), 1 where tissue is")
-    coarse = resize_mask(sketch >= 0.5, height, width)
-    for value in range(2, classes):
-        coarse[resize_mask(sketch == value, height, width) * coarse > 0] = value
+    coarse = resize_labels(_binarised(sketch), height, width, classes)
     if not coarse.any():
         raise StudyError("The drawing is empty: draw where tissue should be.")
     return coarse
@@ -191,8 +189,7 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
     seeds = _seeds(seed, variants)
     coarse = as_coarse(sketch, models.height, models.width, len(models.classes))
     fine = [_held(models, to_mask(_generate(models, models.fine, coarse, own)), coarse) for own in seeds]
-    drawn = np.where(sketch > 1, sketch, sketch >= 0.5).astype(np.uint8)
-    return Drawing(drawn, coarse, seed, fine, method=models.method, hold=models.hold)
+    return Drawing(_binarised(sketch), coarse, seed, fine, method=models.method, hold=models.hold)
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
@@ -218,6 +215,11 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
         fine = _held(models, fill_mask(models.fine, coarse, window, own), coarse)
         images = [fill_image(models.image, fine, window, seed=own)] if models.image else []
     return Drawing(coarse, coarse, seed, [fine], images, models.method, models.hold)
+
+
+def _binarised(sketch: np.ndarray) -> np.ndarray:
+    """A sketch in [0, 1], tissue from .5 up; or a label map, as it is: uint8."""
+    return np.where(sketch > 1, sketch, sketch >= 0.5).astype(np.uint8)
 
 
 def _held(models: Models, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
