@@ -247,6 +247,23 @@ def test_labels_are_no_images_and_a_change_of_them_is_seen(tmp_path):
     assert "labels/a.png" in fingerprint(place, True)
 
 
+@pytest.mark.filterwarnings("ignore:.*states no um")
+@pytest.mark.parametrize("before, after", [("2,nuclei,#3f2a82,3,5", "2,nuclei,#3f2a82,3,7"),
+                                           ("1,tissue,#f2c6d6", "1,tissue,#f2c6d7"), ("nuclei", "lymphocytes")])
+def test_a_changed_class_changes_the_index_that_every_notebook_watches(tmp_path, before, after):
+    place, indices = cohort(tmp_path / "in", "a.png"), []
+    label(place, "a.png", values())
+    for old, new in ((before, before), (before, after), (after, before)):
+        (place / "labels" / "classes.csv").write_text(TABLE.replace(old, new))
+        labelled(place, tmp_path / "out")
+        indices.append((tmp_path / "out" / "index.csv").read_bytes())
+    assert indices[0] == indices[2] != indices[1]
+    stored = tmp_path / "out" / "classes.csv"
+    stored.write_text(stored.read_text().replace(before, after))  # by hand, which nothing watches
+    with pytest.raises(StudyError, match="differs from the patch set that was cut: classes.csv was changed or is missing"):
+        check_set(tmp_path / "out")
+
+
 @pytest.mark.skipif(not NUCLEI.is_dir(), reason="needs ../shared/histology/NUCLEI, nuclei outlined by experts")
 @pytest.mark.filterwarnings("ignore:.*states no um")
 def test_nuclei_outlined_by_experts_come_in_pixel_by_pixel(tmp_path):
