@@ -135,10 +135,12 @@ def test_images_without_good_labels_leave_the_cohort_and_say_why(tmp_path):
     label(place, "rgb.png", np.stack([values()] * 3, -1))
     (place / "labels" / "broken.geojson").write_text("{")
     label(place, "nobody.png", values())
+    (place / "labels" / "none.tif").write_bytes(b"a mask")
     with pytest.warns(StudyWarning) as said:
         index, table = labelled(place, out)
     said = [str(each.message) for each in said]
     assert any(line == "1 label files belong to no image: nobody.png" for line in said)
+    assert any("1 files of" in line and "are not read: none.tif: wanted .png .geojson" in line for line in said)
     assert any(line.startswith("4 of 5 images are left out: broken.png: broken.geojson is not JSON") for line in said)
     stored = pd.read_csv(out / "sources.csv", keep_default_na=False).set_index("file")
     assert stored.loc["none.png", "skipped"].startswith("no labels: wanted labels/none with one of .png .geojson")
@@ -192,6 +194,17 @@ def test_classes_that_the_table_lacks_are_listed_with_the_lines_wanted(tmp_path)
                      "3,Tumor: Negative,#009e73"]
     (place / "labels" / "classes.csv").write_text("\n".join(lines))  # as they stand
     with pytest.warns(StudyWarning):
+        labelled(place, tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("ignore:.*states no um")
+def test_without_a_table_and_without_any_class_the_reasons_are_told(tmp_path):
+    place = cohort(tmp_path / "in", "a.png", "b.png", "c.png")
+    (place / "labels" / "classes.csv").unlink()
+    label(place, "a.geojson", [feature([square(0, 0, 99, 99)], None)])
+    (place / "labels" / "b.geojson").write_text("{}")
+    with pytest.raises(StudyError, match="classes.csv is missing, and the label files name no class for it: b.png: "
+                                         "b.geojson is no GeoJSON.*, c.png: no labels: wanted.*, 1 without a class"):
         labelled(place, tmp_path / "out")
 
 
