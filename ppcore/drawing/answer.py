@@ -11,7 +11,7 @@ from ppcore.drawing.canvas import fill_image, fill_mask
 from ppcore.drawing.models import Choice, Models, open_models
 from ppcore.masks.make import keep_outline
 from ppcore.masks.patches import to_image, to_mask, to_tensor
-from ppcore.masks.sketches import resize_mask
+from ppcore.masks.sketches import resize_labels
 from ppcore.methods.sampling import noise_of
 from ppcore.methods.table import OURS
 from ppcore.networks.noise import draw_noise
@@ -53,9 +53,7 @@ def as_coarse(sketch: np.ndarray, height: int, width: int, classes: int = 2) -> 
     if sketch.ndim != 2 or not sketch.size or not (sketch.min() >= 0 and sketch.max() <= classes - 1):
         raise StudyError(f"the sketch has shape {sketch.shape} and values that are not all in [0, {classes - 1}]: "
                          "wanted one channel (height, width), 1 where tissue is")
-    coarse = resize_mask(sketch >= 0.5, height, width)
-    for value in range(2, classes):
-        coarse[resize_mask(sketch == value, height, width) * coarse > 0] = value
+    coarse = resize_labels(_binarised(sketch), height, width, classes)
     if not coarse.any():
         raise StudyError("The drawing is empty: draw where tissue should be.")
     return coarse
@@ -71,8 +69,7 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
     fine = [_held(models, to_mask(_generate(models, models.fine, coarse, own)), coarse)
             for own in (seeds[:1] if models.choice.one_mask else seeds)]
     fine *= variants // len(fine)
-    drawn = np.where(sketch > 1, sketch, sketch >= 0.5).astype(np.uint8)
-    return Drawing(drawn, coarse, seed, fine, method=models.method, choice=models.choice)
+    return Drawing(_binarised(sketch), coarse, seed, fine, method=models.method, choice=models.choice)
 
 
 def draw_images(models: Models, drawing: Drawing) -> Drawing:
@@ -103,6 +100,11 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
         fine = _held(models, fill_mask(models.fine, coarse, window, own), coarse)
         images = [fill_image(models.image, fine, window, seed=own, lender=models.choice.stain)] if models.image else []
     return Drawing(coarse, coarse, seed, [fine], images, models.method, models.choice)
+
+
+def _binarised(sketch: np.ndarray) -> np.ndarray:
+    """A sketch in [0, 1], tissue from .5 up; or a label map, as it is: uint8."""
+    return np.where(sketch > 1, sketch, sketch >= 0.5).astype(np.uint8)
 
 
 def _held(models: Models, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:

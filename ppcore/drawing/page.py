@@ -28,7 +28,7 @@ from ppcore.drawing.pairs import from_sketches, growing_rows
 from ppcore.drawing.proxies import no_proxy
 from ppcore.drawing.stored import named_folder, save
 from ppcore.masks.make import read_mask
-from ppcore.masks.sketches import read_sketch
+from ppcore.masks.sketches import OUTLINES, read_sketch
 from ppcore.methods.table import find
 from ppcore.study.errors import StudyError
 from ppcore.study.files import read_table
@@ -100,7 +100,7 @@ class Desk:
         return pack(self.examples[event.number], len(self.models.classes))
 
     def upload(self, path: str) -> str | dict:
-        """A picture or a Labelme file, in the surface's format."""
+        """A picture, a Labelme or a GeoJSON file, in the surface's format."""
         try:
             mask, remark = read_sketch(path, self.models.height, self.models.width, classes=self.models.classes)
         except StudyError as error:
@@ -201,8 +201,8 @@ def _drawing_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
     stain = _stains(desk.models)
     with gr.Row():
         again = gr.Button("Answer", variant="primary", min_width=100, size="md")
-        given = gr.UploadButton("Upload an image or Labelme file", min_width=200, size="md",
-                                file_types=["image", ".json"])
+        given = gr.UploadButton("Upload an image, Labelme or GeoJSON file", min_width=200, size="md",
+                                file_types=["image", *OUTLINES])
     examples = show_examples(desk.examples, desk.models)
     clicked = gr.HTML(examples, js_on_load=CHOOSE, elem_classes="typical", **PLAIN)
     return surface, seed, variants, method, hold, one_mask, stain, again, given, clicked

@@ -19,13 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
 from ppcore.drawing.answer import Drawing, as_coarse, draw_canvas, draw_fine, draw_images
 from ppcore.drawing.models import Models
 from ppcore.masks.kinds import spread_exemplars
-from ppcore.masks.labels import MASK, Classes, palette, write_classes, write_labels
+from ppcore.masks.labels import MASK, TABLE, Classes, write_classes, write_labels
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index, write_image
 from ppcore.masks.simulate import augment
@@ -53,32 +52,16 @@ def from_sketches(models: Models, folder: str | Path, tissue: Tissue = "auto",
                   canvas: tuple[int, int] | None = None) -> list[Outline]:
     """The drawings of a folder, stretched to a patch, or to a `canvas` (H, W); raises as `load_sketches` does.
 
-    With models of further classes, a drawing that is a label map (`label_map`) keeps them; any other one asks for
-    tissue and air alone, and a warning says so.
+    With models of further classes, a warning names the drawings that ask for none of them.
     """
     size = canvas or (models.height, models.width)
-    outlines = [Outline(name, mask) for name, mask, _ in load_sketches(folder, *size, tissue)]
-    if models.classes == MASK:
-        return outlines
-    maps = {one.name: label_map(Path(folder) / f"{one.name}.png", models.classes) for one in outlines}
-    if plain := [name for name, found in maps.items() if found is None]:
-        further = " and ".join(label.name for label in models.classes[2:])
+    outlines = [Outline(name, mask) for name, mask, _ in load_sketches(folder, *size, tissue, models.classes)]
+    further = [label.name for label in models.classes[2:]]
+    if further and (plain := [one.name for one in outlines if one.mask.max() < 2]):
         warn(f"{len(plain)} of the {len(outlines)} drawings in {folder} ask for tissue and air alone, and nowhere for "
-             f"dense {further}: {some(plain)}. To ask for that, draw PNGs with the palette of the cohort's coarse masks")
-    return [one if maps[one.name] is None else Outline(one.name, as_coarse(maps[one.name], *size, len(models.classes)))
-            for one in outlines]
-
-
-def label_map(path: Path, classes: Classes) -> np.ndarray | None:
-    """The label map (H, W) of a PNG with the palette of `classes`, as `write_labels` stores it; None for any other."""
-    if not path.exists():
-        return None
-    wanted = palette(classes).ravel().tolist()
-    with Image.open(path) as image:
-        if image.mode != "P" or image.getpalette()[:len(wanted)] != wanted:
-            return None
-    found = read_mask(path)
-    return found if found.max() < len(classes) else None
+             f"dense {' or '.join(further)}: {some(plain)}. To ask for that, draw it in the colour that "
+             f"{TABLE} of the patches gives it, or as outlines of that class")
+    return outlines
 
 
 def canvas_size(text: str, sketches: str | None) -> tuple[int, int]:

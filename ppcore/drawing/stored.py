@@ -2,6 +2,7 @@
 
     drawings/<name>/sketch.png      as drawn or uploaded, 1 bit, white = tissue
     drawings/<name>/sketch.json     the same for Labelme; of a label map, its tissue
+    drawings/<name>/sketch.geojson  a label map for QuPath, with all its classes; none of a mask
     drawings/<name>/coarse.png      the same at the size of a patch: the input of the model
     drawings/<name>/fine_<n>.png    fine mask of variant n, 1 bit
     drawings/<name>/rgb_<n>.webp    its image, lossless; if a model of images was trained
@@ -19,8 +20,9 @@ import numpy as np
 
 from ppcore.drawing.answer import Drawing, draw_fine, draw_images
 from ppcore.drawing.models import Choice, Models, open_models
+from ppcore.masks.geojson import write_geojson
 from ppcore.masks.labelme import EXACT, write_labelme
-from ppcore.masks.labels import write_labels
+from ppcore.masks.labels import MASK, write_labels
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import read_image, write_image
 from ppcore.methods.table import OURS_IMAGE, find
@@ -56,6 +58,8 @@ def save(models: Models, drawing: Drawing, name: str) -> Path:
             else:
                 write_image(temporary / file, array)
         write_labelme(temporary / "sketch.json", np.minimum(drawing.sketch, 1), tolerance=0.96 * EXACT)
+        if models.classes != MASK:
+            write_geojson(temporary / "sketch.geojson", drawing.sketch, models.classes)
         write_text(temporary / "drawing.json", json.dumps(record, indent=1) + "\n")
         temporary.rename(folder)
     except OSError as error:

@@ -32,15 +32,19 @@ def measured(real: MaskSet, outlines: Sequence[np.ndarray], made: MaskSet, sever
              truth: Sequence[np.ndarray], coarsen: Callable[[np.ndarray], np.ndarray], kd: bool = True) -> dict[str, float]:
     """The MEASURES of one mask per test outline, and of several, (S, H, W), of those with the real masks `truth`.
 
+    All may be label maps of the classes of `real`: then kd, MMD², coverage and diversity are of all classes together,
+    the IoU and the repetition of the tissue.
     kd: False leaves it out, as nan, where the network that it needs is not installed.
     """
+    spread = sum(diversity(group, len(real.classes)) for group in several)
     error = sum(disagreement(group, mask) for group, mask in zip(several, truth))
     return {"kd": mmd(real.features, made.features, 0, kernel=cubic_kernel)[0] if kd else float("nan"),
             "mmd2": mmd(real.descriptors, made.descriptors, 0)[0],
             "coverage": float(coverage(real.descriptors, made.descriptors).mean()),
-            "iou": float(np.mean([iou(coarsen(mask), x) for mask, x in zip(made.masks, outlines, strict=True)])),
+            "iou": float(np.mean([iou(np.minimum(coarsen(mask), 1), np.minimum(x, 1))
+                                  for mask, x in zip(made.masks, outlines, strict=True)])),
             "repetition": repetition(made.masks, coarsen)["repetition"],
-            "diversity": sum(map(diversity, several)) / error if error else float("nan")}
+            "diversity": spread / error if error else float("nan")}
 
 
 def seconds_per_step(method: Method, dataset: Dataset, batch_size: int, steps: int) -> float:

@@ -1,14 +1,24 @@
-"""Which class has each pixel of a coloured drawing? The one whose colour in classes.csv is nearest."""
+"""Which class has each pixel of a coloured drawing? That of its palette, or the nearest colour in classes.csv."""
 
 import numpy as np
 from PIL import Image
 
-from ppcore.masks.labels import Classes
+from ppcore.masks.labels import MASK, Classes, palette
 
 GRAY = 24  # largest difference of a pixel's R, G and B in a drawing without colour, which shows tissue alone
 FAR = 48  # distance in RGB, each 0 to 255, from which on a pixel has none of the colours
 LEAST = 0.001  # share of such pixels that is said: fewer are edges between two colours
 NAMED = 3  # of their colours
+
+
+def stored_classes(image: Image.Image, classes: Classes) -> np.ndarray | None:
+    """The label map (H, W) uint8 of a picture with the palette of `classes`, as `labels.write_labels` stores it; None
+    for any other, and for MASK, whose pictures have no palette."""
+    wanted = palette(classes).ravel().tolist()
+    if classes == MASK or image.mode != "P" or image.getpalette()[:len(wanted)] != wanted:
+        return None
+    labels = np.array(image, np.uint8)
+    return labels if labels.max() < len(classes) else None
 
 
 def is_coloured(image: Image.Image) -> bool:

@@ -1,4 +1,4 @@
-"""How does QuPath's GeoJSON become regions, and a label map such GeoJSON?
+"""How does QuPath's GeoJSON become regions or a drawing, and a label map such GeoJSON?
 
 A FeatureCollection, a list of features, or one feature. Read are Polygon and MultiPolygon, with holes, in px of the
 image's finest level; the class is `properties.classification.name`, or `properties.classification` itself in old files.
@@ -9,23 +9,27 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ppcore.masks.labels import MASK, Label
-from ppcore.masks.regions import Region, outlines, ring_of, signed_area
+from ppcore.masks.documents import read_json
+from ppcore.masks.labels import MASK, Classes, Label, value_of
+from ppcore.masks.regions import Region, outlines, paint_regions, ring_of, signed_area, sort_out
 from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
 
 FLAT = ("Point", "MultiPoint", "LineString", "MultiLineString", "no geometry")  # which have no area
+SLIP = 0.1  # share of a side by which a hand may slip over the edge; farther out, the image drawn on was larger
 
 
 def geojson_regions(content: object, corner: tuple[int, int] = (0, 0)) -> tuple[list[Region], Counter]:
     """The regions of a GeoJSON file's content, and how many features that have no area there are, by type.
 
     corner: from which its coordinates count. QuPath takes that of the part that was scanned, where a slide states one
-    (https://github.com/qupath/qupath/issues/820). A class without a name is "". Raises `StudyError`, to be completed by the file's name, for other content.
+    (https://github.com/qupath/qupath/issues/820). A class without a name is "". Raises `StudyError`, to be completed by
+    the file's name, for other content.
     """
     regions, flat = [], Counter()
     features = _features(content)
@@ -74,6 +78,48 @@ def _class_of(feature: dict) -> str:
     given = properties.get("classification") if isinstance(properties, dict) else None
     name = given.get("name") if isinstance(given, dict) else given
     return name.strip() if isinstance(name, str) else ""
+
+
+def read_geojson(path: str | Path, height: int, width: int, classes: Classes = MASK,
+                 drawn_on: tuple[int, int] | None = None) -> tuple[np.ndarray, str]:
+    """A drawing of annotations: mask or label map (height, width) uint8, and what it consists of, in words.
+
+    classes: each region is painted with the one that it names, in the order of the classes. Of MASK every region is
+    tissue, whatever its class, but "air". drawn_on: (H, W) of the image under it, px, from which it is scaled; None:
+    coordinates are px of the result. Raises `StudyError` for a file that cannot be read, for a region of none of
+    `classes` and, without `drawn_on`, for one that reaches beyond the result by more than SLIP.
+    """
+    path, size = Path(path), drawn_on or (height, width)
+    content = read_json(path, "QuPath")
+    try:
+        regions, flat = geojson_regions(content)
+        if classes == MASK:
+            regions = [region if region.name == MASK[0].name else replace(region, name=MASK[1].name)
+                       for region in regions]
+        _check_drawing(regions, classes, None if drawn_on else size)
+        kept, left_out = sort_out(regions, *size)
+    except StudyError as error:
+        raise StudyError(f"{path.name} {error}") from None
+    painted = sorted(((value_of(region.name, classes), region) for region in kept), key=lambda pair: pair[0])
+    counts = Counter(classes[value].name for value, _ in painted)
+    remark = "outlines: " + (", ".join(f"{name} {count}" for name, count in counts.items()) or "none")
+    remark += "".join(f"; left out: {count} {reason}" for reason, count in (flat + left_out).items())
+    return paint_regions(painted, height, width, scale=(size[1] / width, size[0] / height)), remark
+
+
+def _check_drawing(regions: Sequence[Region], classes: Classes, size: tuple[int, int] | None) -> None:
+    """Raise `StudyError` for regions of other classes, and for those that reach far beyond `size`, if it is given."""
+    foreign = Counter(region.name for region in regions if value_of(region.name, classes) is None)
+    if foreign:
+        found = ", ".join(f"{count} {f'of {name}' if name else 'without a class'}" for name, count in foreign.items())
+        raise StudyError(f"has regions that are of no class of the cohort: {found}. Wanted "
+                         f"{', '.join(label.name for label in classes)}: set their classes in QuPath and export again")
+    for left, top, right, bottom in (region.box for region in regions if size):
+        (height, width), slip = size, SLIP * np.array(size)
+        if min(left + slip[1], top + slip[0]) < 0 or right > width + slip[1] or bottom > height + slip[0]:
+            raise StudyError(f"has a region from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) px; wanted it within "
+                             f"{height} x {width} px: draw on an image of that size, or store the image that was drawn "
+                             "on beside it, under the same name")
 
 
 def write_geojson(path: str | Path, labels: np.ndarray, classes: Sequence[Label] = MASK) -> None:

@@ -21,7 +21,7 @@ from ppcore.masks.annotation_xml import xml_regions
 from ppcore.masks.documents import read_json, read_xml
 from ppcore.masks.geojson import geojson_regions
 from ppcore.masks.labelme import labelme_regions
-from ppcore.masks.labels import Classes
+from ppcore.masks.labels import Classes, value_of
 from ppcore.masks.regions import Region, paint_regions, sort_out
 from ppcore.study.errors import StudyError
 
@@ -67,12 +67,6 @@ def read_label_file(path: Path, height: int, width: int, classes: Classes,
             of_value[value].append((value, region))
     ordered = [pair for pairs in of_value for pair in pairs]
     return LabelFile(lambda corner, size, scale: paint_regions(ordered, *size, corner, scale), unknown, left_out)
-
-
-def value_of(name: str, classes: Classes) -> int | None:
-    """The value of a class by its name or, for one that QuPath derived, as "Tumor: Positive", that before the colon."""
-    names = [label.name for label in classes]
-    return next((names.index(own) for own in (name, name.split(":")[0].strip()) if own in names), None)
 
 
 def read_regions(path: Path, height: int, width: int,

@@ -156,8 +156,8 @@ def _load(path: Path) -> tuple[int, int, list[dict]]:
     content = read_json(path, "Labelme", LARGEST_BYTES, 6 * MOST_POINTS, "save it from Labelme without the image data")
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
-        raise StudyError(f"{path.name} is not a Labelme file, it has no list of shapes (GeoJSON and COCO are not "
-                         "read): save the drawing from Labelme")
+        raise StudyError(f"{path.name} is not a Labelme file, it has no list of shapes: save the drawing from "
+                         "Labelme (GeoJSON is read if its name ends in .geojson; COCO is not)")
     height, width = sides = content.get("imageHeight"), content.get("imageWidth")
     if not all(type(side) is int and 0 < side <= 10**6 for side in sides):
         raise StudyError(f"{path.name}: imageHeight and imageWidth are {height!r:.20} and {width!r:.20}; wanted px, 1 "

@@ -54,6 +54,12 @@ def kernels(classes: Classes) -> tuple[tuple[int, int], ...]:
     return tuple((label.close_size, label.open_size) for label in classes[2:])
 
 
+def value_of(name: str, classes: Classes) -> int | None:
+    """The value of a class by its name or, for one that QuPath derived, as "Tumor: Positive", that before the colon."""
+    names = [label.name for label in classes]
+    return next((names.index(own) for own in (name, name.split(":")[0].strip()) if own in names), None)
+
+
 def palette(classes: Classes) -> np.ndarray:
     """Colours (K, 3) uint8: `palette(classes)[labels]` is the picture of a label map."""
     return np.array([label.rgb for label in classes], np.uint8)

@@ -2,7 +2,9 @@
 
     patches/rgb/<patch>.webp     (H, W, 3) uint8 RGB, lossless
     patches/fine/<patch>.png     fine mask, 1 bit, white = tissue; with further classes a label map with a palette
-    patches/index.csv            one line per kept patch, columns as INDEX
+    patches/classes.csv          what the values of label maps mean, see `ppcore.masks.labels`; none of masks
+    patches/index.csv            one line per kept patch, columns as INDEX; with classes.csv also classes_hash, the
+                                 same in every line, so that whatever watches the index sees a change of a class
     patches/thumbnails/<name>.webp  the whole slide or field
     patches/sources.csv          one line per entry of the folder: its places by state, or why it was skipped; a remark
     patches/places.csv           one line per grid place, columns as PLACES
@@ -17,6 +19,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from ppcore.masks.labels import TABLE
 from ppcore.masks.make import read_mask
 from ppcore.study.errors import StudyError
 from ppcore.study.files import atomic, hash_file, read_table, write_text
@@ -40,7 +43,10 @@ def store_index(index: pd.DataFrame, sources: pd.DataFrame, folder: str | Path,
         every = pd.concat([sources, unused], ignore_index=True)
         every = every.fillna(dict.fromkeys(sources.select_dtypes("number").columns, 0)).astype(sources.dtypes)
     write_text(Path(folder) / "sources.csv", every.to_csv(index=False))
-    write_text(Path(folder) / "index.csv", index[list(INDEX)].to_csv(index=False, float_format="%.6f"))
+    index, table = index[list(INDEX)], Path(folder) / TABLE
+    if table.exists():
+        index = index.assign(classes_hash=hash_file(table))
+    write_text(Path(folder) / "index.csv", index.to_csv(index=False, float_format="%.6f"))
 
 
 def load_index(folder: str | Path) -> pd.DataFrame:
@@ -79,6 +85,9 @@ def check_set(folder: str | Path) -> int:
             elif hash_file(folder / part / name) != stored:
                 wrong.append(f"{part}/{name} is damaged")
         wrong += [f"{part}/{name} is not listed" for name in sorted(files - set(index["patch"] + suffix))]
+    if "classes_hash" in index and not ((table := folder / TABLE).exists() and
+                                        hash_file(table) == index["classes_hash"].iloc[0]):
+        wrong.append(f"{TABLE} was changed or is missing")
     if wrong:
         raise StudyError(f"{folder} differs from the patch set that was cut: {', '.join(wrong[:5])}"
                          f"{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}. Restore those files, or cut it "

@@ -15,7 +15,7 @@ class MasksSettings(BaseModel):
     cluster_features: Literal["descriptors", "pixels"] = Field(
         "descriptors", description="of a mask: 27 descriptors of its shapes (R27), or pixels, where its tissue lies")
     cluster_seeds: int = Field(10, ge=2, le=100, description="seeds compared to see how stable the clusters are")
-    sketches: str = Field("", description="folder of drawings (pictures, Labelme); empty: simulated ones (R12)")
+    sketches: str = Field("", description="folder of drawings (pictures, Labelme, GeoJSON); empty: simulated ones (R12)")
     sketch_tone: Literal["auto", "dark", "light"] = Field("auto", description="which tone of a drawn picture is tissue")
     sketches_simulated: int = Field(100, ge=1, le=100_000, description="sketches to simulate (section 2.4: about 100)")
     sketch_variations: int = Field(9, ge=0, le=1000, description="augmented copies of each sketch (R13)")

@@ -1,4 +1,4 @@
-"""What did a person draw? Pictures and Labelme files as masks.
+"""What did a person draw? Pictures, Labelme files and QuPath's GeoJSON as masks.
 
 A sketch is a mask (H, W) uint8 in {0, 1}, 1 = tissue, much coarser than C(m) (section 2.4; readings R10, R12). In a
 cohort of several classes it is a label map: a coloured picture (`colours`), or outlines with names of classes.
@@ -12,14 +12,17 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from ppcore.masks.colours import is_coloured, nearest_classes
+from ppcore.masks.colours import is_coloured, nearest_classes, stored_classes
+from ppcore.masks.geojson import read_geojson
 from ppcore.masks.labelme import LARGEST_PX, read_labelme, size_remark
 from ppcore.masks.labels import MASK, Classes
 from ppcore.study.errors import StudyError, some, warn
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-DRAWINGS = (".json", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")  # suffixes of drawings
-OUTLINES = (".geojson", ".xml", ".annotations")  # of QuPath, ASAP or ImageScope, HALO
+OUTLINES = (".json", ".geojson")  # of Labelme and QuPath; a picture of the same name was drawn on
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+DRAWINGS = OUTLINES + PICTURES  # suffixes of drawings
+FOREIGN = (".xml", ".annotations")  # outlines of ASAP or ImageScope, and HALO
 LEAST_CONTRAST = 12 / 255  # of darkest and lightest, as a share of the range; less is blank paper with JPEG noise
 # Width of the frame, as a share of the shorter side, and the share of the frame that paper must have. At .98, 93 % of
 # simulated dark-on-light sketches of patches are read correctly, at .75 only 61 %: tissue fills their frames.
@@ -31,7 +34,7 @@ Tissue = Literal["auto", "dark", "light"]
 
 def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "auto", allow_plain: bool = False,
                 classes: Classes = MASK) -> tuple[np.ndarray, str]:
-    """Read a drawing, a picture or Labelme JSON: mask (height, width) uint8 in {0, 1}, and how it was read, in words.
+    """Read a picture, Labelme JSON or GeoJSON: mask (height, width) uint8 in {0, 1}, and how it was read, in words.
 
     A pixel is dark or light if it is below or above the midpoint of the picture's darkest and lightest gray (luma).
     The share of tissue is averaged by area to the wanted size; above a half is tissue. Transparent areas were not
@@ -42,7 +45,8 @@ def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "aut
     mask of two values too close for the eye, such as 0 and 1, the larger one is tissue.
 
     classes: those of the cohort. With more than two a drawing is a label map, if it has colours or names of classes; a
-    gray picture still says tissue and air.
+    gray picture still says tissue and air. GeoJSON: see `geojson.read_geojson`; a picture beside it, of the same name,
+    gives the size of what was drawn on.
 
     Raises `StudyError` for a file that cannot be read, is too large or, unless `allow_plain`, has only one tone.
     A picture of one tone is air under "auto". Lines are not closed or filled: what is drawn is the tissue itself.
@@ -50,14 +54,20 @@ def read_sketch(path: str | Path, height: int, width: int, tissue: Tissue = "aut
     path = Path(path)
     if path.suffix.lower() == ".json":
         mask, remark = read_labelme(path, height, width, classes)
-    elif len(classes) > 2 and is_coloured(image := _read_picture(path)):
-        drawn, remark = nearest_classes(image, classes)
+    elif path.suffix.lower() == ".geojson":
+        size = _drawn_on(path)
+        mask, remark = read_geojson(path, height, width, classes, size)
+        remark += size_remark(size or (height, width), (height, width))
+    else:
+        image = _read_picture(path)
+        if (drawn := stored_classes(image, classes)) is not None:
+            remark = "in the colours of the classes"
+        elif len(classes) > 2 and is_coloured(image):
+            drawn, remark = nearest_classes(image, classes)
+        else:
+            drawn, remark = _split_tones(*_gray(image, path.name), tissue)
         mask = resize_labels(drawn, height, width, len(classes))
         remark += size_remark(drawn.shape, (height, width))
-    else:
-        gray, opaque = _gray(_read_picture(path), path.name)
-        drawn, remark = _split_tones(gray, opaque, tissue)
-        mask, remark = resize_mask(drawn, height, width), remark + size_remark(gray.shape, (height, width))
     if not allow_plain and mask.min() == mask.max():
         raise StudyError(f"{path.name} is all {'tissue' if mask.any() else 'air'} at {height} x {width} px ({remark}): "
                          f"draw {'some air' if mask.any() else 'the tissue as filled areas'}, or remove it")
@@ -90,8 +100,8 @@ def _why_not(path: Path) -> str:
         return "folders without a sketch.png (put the drawings themselves into one folder)"
     if not path.exists():
         return "links to files that are not there (copy the files)"
-    if path.suffix.lower() in OUTLINES:
-        return "outlines of another program (export pictures from it; for white tissue add -p sketch_tone=light)"
+    if path.suffix.lower() in FOREIGN:
+        return "outlines of another program (export GeoJSON or pictures; for white tissue add -p sketch_tone=light)"
     return f"files that do not end in {' '.join(DRAWINGS)}"
 
 
@@ -99,18 +109,18 @@ def load_sketches(folder: str | Path, height: int, width: int, tissue: Tissue = 
                   classes: Classes = MASK) -> list[tuple[str, np.ndarray, str]]:
     """All drawings of a folder, by name: (name, mask (height, width) in {0, 1}, remark), as `read_sketch` reads them.
 
-    name: the file's, without its suffix. An image beside a Labelme file of the same name was drawn on and is not a
-    drawing. Of what the drawing page saved, the name is the folder's and tissue is light. Drawings that cannot be used,
-    and entries of the folder that are none, are left out, and a warning says why. Raises `StudyError` if nothing is
-    left, or like `list_drawings`.
+    name: the file's, without its suffix. An image beside outlines of the same name was drawn on and is not a drawing.
+    Of what the drawing page saved, the name is the folder's and tissue is light. Drawings that cannot be used, and
+    entries of the folder that are none, are left out, and a warning says why. Raises `StudyError` if nothing is left,
+    or like `list_drawings`.
     """
     folder = Path(folder)
     files, others = list_drawings(folder)
     found: dict[str, tuple[np.ndarray, str]] = {}
     outlined, wrong = set(), []
-    for path in sorted(files, key=lambda path: (path.suffix.lower() != ".json", str(path))):
+    for path in sorted(files, key=lambda path: (path.suffix.lower() not in OUTLINES, str(path))):
         name = path.stem if path.parent == folder else path.parent.name
-        if path.suffix.lower() == ".json":
+        if path.suffix.lower() in OUTLINES:
             outlined.add(path.stem)
         elif path.stem in outlined:
             continue
@@ -155,6 +165,22 @@ def resize_labels(labels: np.ndarray, height: int, width: int, count: int) -> np
     return resized
 
 
+def _drawn_on(path: Path) -> tuple[int, int] | None:
+    """Height and width of the picture beside outlines, of the same name; None if there is none."""
+    beside = next((other for other in sorted(path.parent.iterdir())
+                   if other.stem == path.stem and other.suffix.lower() in PICTURES), None)
+    if beside is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # only its header is read
+            with Image.open(beside, formats=FORMATS) as image:
+                return image.height, image.width
+    except Exception as error:  # Pillow raises many kinds
+        raise StudyError(f"{beside.name}, on which {path.name} was drawn, cannot be read ({error}): wanted "
+                         f"{', '.join(FORMATS)}") from None
+
+
 def _read_picture(path: Path) -> Image.Image:
     """A picture, upright. Of a TIFF, the first page; one more of that size would be another drawing, or a channel."""
     try:
@@ -179,8 +205,8 @@ def _read_picture(path: Path) -> Image.Image:
         raise StudyError(f"{path.name} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million px; wanted at most "
                          f"{LARGEST_PX / 1e6:.0f} million in all: save it smaller") from None
     except Exception as error:  # decoders raise many kinds on a broken file
-        raise StudyError(f"{path.name} cannot be read ({error}): wanted {', '.join(FORMATS)} or a Labelme .json; "
-                         "export it again, with 8 bits a channel") from None
+        raise StudyError(f"{path.name} cannot be read ({error}): wanted {', '.join(FORMATS)}, a Labelme .json or "
+                         "a QuPath .geojson; export it again, with 8 bits a channel") from None
 
 
 def _gray(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -18,7 +18,7 @@ from ppcore.masks.labels import MOST, TABLE, Classes, read_classes, write_classe
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import PLACES
 from ppcore.slides.cut import STATES
-from ppcore.slides.folder import LABELS, Source, label_files, name_in
+from ppcore.slides.folder import LABEL_TABLES, LABELS, Source, label_files, name_in
 from ppcore.slides.read import open_slide
 from ppcore.slides.scale import SlideError
 from ppcore.slides.subjects import tidy
@@ -61,14 +61,18 @@ def own_labels(index: pd.DataFrame, table: pd.DataFrame, folder: str | Path, sou
             unknown[name] = tuple(map(sum, zip(sums, unknown.get(name, (0, 0)))))
         if not unknown:
             empty += _paint(found, patches, folder / "fine", slide.scale, classes)
-    if unknown or not classes:
+    if unknown:
         raise StudyError(_wanted_lines(place / TABLE, classes, unknown))
+    reasons = [f"{file}: {reason}" for file, reason in why.items()]
+    if not classes:
+        every = reasons + [f"{count} {reason}" for reason, count in left_out.most_common()]
+        raise StudyError(f"{place / TABLE} is missing, and the label files name no class for it: "
+                         f"{some(every) or 'nothing is drawn in them'}")
     if left_out:
         warn(f"left out of the labels: {', '.join(f'{count} {reason}' for reason, count in left_out.most_common())}")
     if empty:
         warn(f"{len(empty)} patches in which nothing is labelled are dropped as air")
     if why:
-        reasons = [f"{file}: {reason}" for file, reason in why.items()]
         warn(f"{len(why)} of {len(table)} images are left out: {some(reasons)}")
     write_classes(folder, classes)
     return _without(index, table, folder, why, empty)
@@ -91,7 +95,10 @@ def match_labels(files: list[str], images: Path) -> dict[str, Path]:
     are warned of.
     """
     place = images / LABELS
-    there = {name_in(place, path): path for path in label_files(images, True) if path.suffix.lower() in KINDS}
+    every = {name_in(place, path): path for path in label_files(images, True)}
+    there = {name: path for name, path in every.items() if path.suffix.lower() in KINDS}
+    if foreign := sorted(every.keys() - there.keys() - set(LABEL_TABLES)):
+        warn(f"{len(foreign)} files of {place} are not read: {some(foreign)}: wanted {' '.join(KINDS)}")
     listed = place / "labels.csv"
     names = _listed(listed, files, there) if listed.is_file() else _by_stem(files, sorted(there))
     if twice := [name for name, count in Counter(names.values()).items() if count > 1]:
@@ -153,7 +160,7 @@ def _wanted_lines(path: Path, classes: Classes, unknown: dict[str | int, tuple[i
     values = sorted(unknown.keys() - set(drawn))
     counts = ", ".join([f"{name} ({unknown[name][0]} region{'s' * (unknown[name][0] > 1)})" for name in drawn]
                        + [f"value {value} ({unknown[value][0]} PNG)" for value in values])
-    said = f"{path} {'lacks' if classes else 'is missing;'} classes of the label files: {counts or 'none were found'}. "
+    said = f"{path} {'lacks' if classes else 'is missing;'} classes of the label files: {counts}. "
     if values and values[-1] >= MOST:
         return said + f"At most {MOST} classes are possible: store them as 0, 1, 2 and so on, not as gray levels"
     names = [label.name for label in classes] or ["other"]

@@ -34,5 +34,5 @@ def write_pyramid(path: str | Path, rgb: np.ndarray, mpp: float, program: str, c
                        **how)
             if max(level.shape) <= 2 * TILE:
                 break
-            size = (level.shape[1] // LEVEL_FACTOR, level.shape[0] // LEVEL_FACTOR)
+            size = tuple(max(1, side // LEVEL_FACTOR) for side in level.shape[1::-1])
             level = cv2.resize(level, size, interpolation=cv2.INTER_AREA if averaged else cv2.INTER_NEAREST)

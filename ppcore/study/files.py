@@ -12,7 +12,8 @@ import pandas as pd
 
 # Columns of the study's tables that hold text, even where it looks like a number (001, 1e5) or like nothing (NA, None)
 TEXT = ("cohort", "patch", "file", "subject", "split", "state", "sketch", "origin", "source", "accuracy", "pair",
-        "outline", "method", "grid", "kmeans", "hash", "rgb_hash", "fine_hash", "coarse_hash", "sketch_hash")
+        "outline", "method", "grid", "kmeans", "hash", "rgb_hash", "fine_hash", "coarse_hash", "sketch_hash",
+        "classes_hash")
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import pytest
 
 from ppcore.masks import documents, regions
 from ppcore.masks.geojson import geojson_regions, write_geojson
-from ppcore.masks.label_files import read_label_file, read_regions, value_of
-from ppcore.masks.labels import MASK, Label
+from ppcore.masks.label_files import read_label_file, read_regions
+from ppcore.masks.labels import MASK, Label, value_of
 from ppcore.masks.regions import Region, outlines, paint_regions
 from ppcore.study.errors import StudyError
 from ppcore.tests.test_damage import mutated

@@ -1,12 +1,14 @@
 """Does notebook 15 leave out one ingredient at a time, and measure what it says?"""
 
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from ppcore.experiments.ingredients import ALL, CHANGES, ingredients, measured, seconds_per_step
+from ppcore.masks.labels import MASK, Label, kernels
 from ppcore.masks.make import coarse_mask
 from ppcore.methods.noise_gan import NoiseGANSettings
 from ppcore.metrics.sets import MaskSet
@@ -35,6 +37,23 @@ def test_real_masks_measure_as_real_and_wallpaper_does_not():
     for measure in ("kd", "mmd2", "repetition"):
         assert groups["wallpaper"][measure] > groups["others"][measure] + 0.1
     assert groups["others"]["coverage"] > groups["wallpaper"]["coverage"]
+
+
+def test_label_maps_measure_as_their_tissue_and_differ_by_their_classes():
+    """Nuclei in the right place, or in another: the IoU and repetition of tissue are the same, all else is not."""
+    classes, who = (*MASK, Label("nuclei", "#3f2a82", 3, 5)), np.arange(6) % 3
+    labels = [tissue(seed) + (tissue(seed + 90) & tissue(seed)) for seed in range(6)]
+    coarsen = partial(coarse_mask, dense=kernels(classes))
+    found = {}
+    for name, masks in (("as they are", labels), ("masks", [np.minimum(mask, 1) for mask in labels])):
+        real, made = MaskSet(labels, who, classes), MaskSet(masks, who, classes)
+        several = [np.stack([mask, np.minimum(mask, 1)]) for mask in masks[:3]]
+        found[name] = measured(real, [coarsen(mask) for mask in labels], made, several, labels[:3], coarsen)
+    assert [group["iou"] for group in found.values()] == [1, 1]
+    assert found["as they are"]["repetition"] == found["masks"]["repetition"]
+    assert found["masks"]["diversity"] == 0 < found["as they are"]["diversity"]
+    for measure in ("kd", "mmd2"):
+        assert found["masks"][measure] > found["as they are"][measure] + 0.1
 
 
 def test_a_step_is_timed_without_its_warm_up():

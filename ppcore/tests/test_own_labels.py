@@ -135,10 +135,12 @@ def test_images_without_good_labels_leave_the_cohort_and_say_why(tmp_path):
     label(place, "rgb.png", np.stack([values()] * 3, -1))
     (place / "labels" / "broken.geojson").write_text("{")
     label(place, "nobody.png", values())
+    (place / "labels" / "none.tif").write_bytes(b"a mask")
     with pytest.warns(StudyWarning) as said:
         index, table = labelled(place, out)
     said = [str(each.message) for each in said]
     assert any(line == "1 label files belong to no image: nobody.png" for line in said)
+    assert any("1 files of" in line and "are not read: none.tif: wanted .png .geojson" in line for line in said)
     assert any(line.startswith("4 of 5 images are left out: broken.png: broken.geojson is not JSON") for line in said)
     stored = pd.read_csv(out / "sources.csv", keep_default_na=False).set_index("file")
     assert stored.loc["none.png", "skipped"].startswith("no labels: wanted labels/none with one of .png .geojson")
@@ -195,6 +197,17 @@ def test_classes_that_the_table_lacks_are_listed_with_the_lines_wanted(tmp_path)
         labelled(place, tmp_path / "out")
 
 
+@pytest.mark.filterwarnings("ignore:.*states no um")
+def test_without_a_table_and_without_any_class_the_reasons_are_told(tmp_path):
+    place = cohort(tmp_path / "in", "a.png", "b.png", "c.png")
+    (place / "labels" / "classes.csv").unlink()
+    label(place, "a.geojson", [feature([square(0, 0, 99, 99)], None)])
+    (place / "labels" / "b.geojson").write_text("{}")
+    with pytest.raises(StudyError, match="classes.csv is missing, and the label files name no class for it: b.png: "
+                                         "b.geojson is no GeoJSON.*, c.png: no labels: wanted.*, 1 without a class"):
+        labelled(place, tmp_path / "out")
+
+
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe\x00", b"value,name\n0,a\n",
                                   b"value,name,colour\n0,a,red\n1,b,#ffffff\n",
                                   b"value,name,colour,close_size\n0,a,#000000,\n1,b,#ffffff,\n2,c,#ff0000,wide\n"])
@@ -245,6 +258,23 @@ def test_labels_are_no_images_and_a_change_of_them_is_seen(tmp_path):
     assert [source.name for source in list_folder(place)[0]] == ["a.png", "labels/a.png"]
     assert [source.name for source in list_folder(place, True)[0]] == ["a.png"]
     assert "labels/a.png" in fingerprint(place, True)
+
+
+@pytest.mark.filterwarnings("ignore:.*states no um")
+@pytest.mark.parametrize("before, after", [("2,nuclei,#3f2a82,3,5", "2,nuclei,#3f2a82,3,7"),
+                                           ("1,tissue,#f2c6d6", "1,tissue,#f2c6d7"), ("nuclei", "lymphocytes")])
+def test_a_changed_class_changes_the_index_that_every_notebook_watches(tmp_path, before, after):
+    place, indices = cohort(tmp_path / "in", "a.png"), []
+    label(place, "a.png", values())
+    for old, new in ((before, before), (before, after), (after, before)):
+        (place / "labels" / "classes.csv").write_text(TABLE.replace(old, new))
+        labelled(place, tmp_path / "out")
+        indices.append((tmp_path / "out" / "index.csv").read_bytes())
+    assert indices[0] == indices[2] != indices[1]
+    stored = tmp_path / "out" / "classes.csv"
+    stored.write_text(stored.read_text().replace(before, after))  # by hand, which nothing watches
+    with pytest.raises(StudyError, match="differs from the patch set that was cut: classes.csv was changed or is missing"):
+        check_set(tmp_path / "out")
 
 
 @pytest.mark.skipif(not NUCLEI.is_dir(), reason="needs ../shared/histology/NUCLEI, nuclei outlined by experts")

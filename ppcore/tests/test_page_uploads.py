@@ -121,6 +121,26 @@ def test_labelme_shapes_become_the_drawing_and_its_own_file_the_same_one(visit, 
 
 
 @needs_browser
+def test_geojson_of_qupath_becomes_the_drawing_and_its_own_file_the_same_one(visit, label_server):
+    here = visit(label_server)
+    boxes = [("nuclei", 20, 10, 40, 30), ("tissue", 10, 5, 90, 55)]
+    regions = [{"type": "Feature", "properties": {"classification": {"name": name}}, "geometry": {
+        "type": "Polygon", "coordinates": [[[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]]}}
+        for name, left, top, right, bottom in boxes]
+    expected = np.zeros((H, W), np.uint8)
+    expected[5:55, 10:90], expected[10:30, 20:40] = 1, 2
+    here.upload(payload("outlines.geojson", {"type": "FeatureCollection", "features": regions}))
+    np.testing.assert_array_equal(here.drawn("regions"), expected)
+    here.page.locator(".toast-body", has_text="outlines: tissue 1, nuclei 1").wait_for()
+    here.answered(lambda: here.press("Clear"))
+    here.upload(here.drawings / "regions" / "sketch.geojson")  # as the page saved it
+    np.testing.assert_array_equal(here.drawn("regions-again"), expected)
+    regions[0]["properties"]["classification"]["name"] = "Necrosis"
+    here.page.set_input_files("input[type=file]", payload("outlines.geojson", regions[0]))
+    here.page.locator(".toast-body", has_text="1 of Necrosis. Wanted air, tissue, nuclei").wait_for()
+
+
+@needs_browser
 def test_a_labelme_file_of_another_size_is_scaled_and_its_image_does_not_matter(visit):
     here = visit()
     box = {"label": "tissue", "shape_type": "rectangle", "points": [[0, 0], [H, W]]}

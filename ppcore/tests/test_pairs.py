@@ -1,5 +1,6 @@
 """Is a generated set the same whatever interrupted it, and does it cover the kinds that it was asked for?"""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,12 @@ from ppcore.drawing.models import open_models
 from ppcore.drawing.export import export_geojson, export_slides, slide_mpp
 from ppcore.drawing.pairs import EXPORTS, Outline, from_kinds, from_sketches, generate_pairs
 from ppcore.drawing.stored import reproduce, save
+from ppcore.masks.geojson import write_geojson
 from ppcore.masks.label_files import read_label_file
 from ppcore.masks.labels import MASK, Label, load_classes, palette, write_classes, write_labels
 from ppcore.masks.make import read_mask, write_mask
-from ppcore.masks.patches import write_image
+from ppcore.masks.patches import read_image, write_image
+from ppcore.masks.sketches import read_sketch
 from ppcore.methods.noise_gan import NoiseGAN
 from ppcore.methods.noise_image import NoiseImage
 from ppcore.run import main
@@ -167,7 +170,27 @@ def test_label_maps_are_asked_for_and_stored_with_their_classes(labelled, tmp_pa
 def test_a_drawing_of_classes_is_reproduced(labelled):
     drawing = draw_images(labelled, draw_fine(labelled, nuclei(), seed=1))
     assert drawing.fine[0].max() == 2 and drawing.images[0].shape == (H, W, 3)
-    assert reproduce(save(labelled, drawing, "mine")) == []
+    folder = save(labelled, drawing, "mine")
+    assert reproduce(folder) == []
+    [again] = from_sketches(labelled, folder.parent)
+    for found in (again.mask, read_sketch(folder / "sketch.geojson", H, W, classes=CLASSES)[0]):
+        np.testing.assert_array_equal(found, nuclei())
+
+
+def test_outlines_and_colours_ask_for_classes_on_the_command_line_too(labelled, tmp_path):
+    drawn = tmp_path / "drawn"
+    write_geojson(drawn / "a.geojson", nuclei(), CLASSES)
+    Image.fromarray(palette(CLASSES)[nuclei()]).save(drawn / "b.png")
+    wanted = {"label": "nuclei", "shape_type": "rectangle", "points": [[20, 10], [60, 40]]}
+    (drawn / "c.json").write_text(json.dumps({"shapes": [wanted], "imageHeight": H, "imageWidth": W}))
+    command = ["generate", "--profile", "smoke", "--sketches", str(drawn), "--to", str(tmp_path / "set")]
+    assert main(command) == 0
+    for name in "ab":
+        np.testing.assert_array_equal(read_mask(tmp_path / "set" / "coarse" / f"{name}_0.png"), nuclei())
+    assert (read_mask(tmp_path / "set" / "coarse" / "c_0.png")[10:40, 20:60] == 2).all()
+    (drawn / "a.geojson").write_text((drawn / "a.geojson").read_text().replace("nuclei", "Necrosis"))
+    with pytest.warns(StudyWarning, match="a.geojson has regions that are of no class of the cohort: 1 of Necrosis"):
+        assert [one.name for one in from_sketches(labelled, drawn)] == ["b", "c"]
 
 
 def test_models_of_other_classes_than_the_patches_are_refused(labelled):
@@ -242,3 +265,21 @@ def test_a_canvas_becomes_a_slide_and_without_an_image_model_its_labels_alone(mo
     with pytest.warns(StudyWarning, match="no trained image model: slides of the labels are stored, none of images"):
         assert main([*command, "--to", str(tmp_path / "bare")]) == 0
     assert {path.name for path in (tmp_path / "bare" / "slides").iterdir()} == {"mine_0_labels.tif", "mine_0.geojson"}
+
+
+def test_a_canvas_of_two_levels_has_its_um_per_px_and_its_labels_lie_over_it_pixel_by_pixel(labelled, tmp_path):
+    """`generate --canvas --slide --mpp` of three classes, through OpenSlide."""
+    height, width = 90, 602
+    write_labels(tmp_path / "drawn" / "a.png", np.tile(nuclei(), (1, 5)), CLASSES)
+    assert main(["generate", "--profile", "smoke", "--sketches", str(tmp_path / "drawn"), "--to", str(tmp_path / "set"),
+                 "--canvas", f"{height}x{width}", "--slide", "--mpp", "0.25"]) == 0
+    fine, rgb = read_mask(tmp_path / "set" / "fine" / "a_0.png"), read_image(tmp_path / "set" / "rgb" / "a_0.webp")
+    assert fine.shape == rgb.shape[:2] == (height, width) and set(np.unique(fine)) == {0, 1, 2}
+    for name, wanted in (("a_0.tif", rgb), ("a_0_labels.tif", palette(CLASSES)[fine])):
+        with openslide.OpenSlide(tmp_path / "set" / "slides" / name) as slide:
+            assert slide.level_dimensions == ((width, height), (150, 22))
+            assert [float(slide.properties[f"openslide.{key}"]) for key in ("mpp-x", "mpp-y", "objective-power")] == [
+                0.25, 0.25, 40]
+            assert np.array_equal(np.array(slide.read_region((0, 0), 0, (width, height)))[..., :3], wanted)
+    found = from_geojson(tmp_path / "set" / "slides" / "a_0.geojson", (height, width), CLASSES)
+    np.testing.assert_array_equal(found, fine)

@@ -343,7 +343,7 @@ def test_what_the_page_saved_is_a_drawing_of_its_folders_name(tmp_path):
 def test_whatever_else_a_folder_holds_is_listed_once_with_its_reason(tmp_path):
     Image.fromarray(GRAY).save(tmp_path / "a.png")
     for number in range(500):
-        (tmp_path / f"{number:03}.geojson").write_text("{}")
+        (tmp_path / f"{number:03}.annotations").write_text("<Annotations/>")
     (tmp_path / "asap.XML").write_text("<ASAP/>")
     (tmp_path / "my\nnotes").write_text("no drawing")
     (tmp_path / "older.png").mkdir()  # a folder, whatever its name says
@@ -354,9 +354,9 @@ def test_whatever_else_a_folder_holds_is_listed_once_with_its_reason(tmp_path):
         assert [name for name, _, _ in load_sketches(tmp_path, *SHAPE)] == ["a"]
     lines = [str(warning.message) for warning in said]
     assert len(lines) == 4 and not any("DS_Store" in line or "\n" in line for line in lines)
-    for words in (("another program", "000.geojson, 001.geojson, 002.geojson and 498 more"),
+    for words in (("another program", "000.annotations, 001.annotations, 002.annotations and 498 more"),
                   ("folders without", "older.png"), ("links to files that are not there", "gone.tif"),
-                  ("do not end in .json .png", "my notes")):
+                  ("do not end in .json .geojson .png", "my notes")):
         assert [all(word in line for word in words) for line in lines].count(True) == 1, words
     (tmp_path / "a.png").unlink()
     with pytest.raises(StudyError, match="holds no usable drawing.*another program.*gone.tif"):
@@ -364,7 +364,7 @@ def test_whatever_else_a_folder_holds_is_listed_once_with_its_reason(tmp_path):
 
 
 def test_the_workflow_watches_exactly_what_is_read(tmp_path, monkeypatch):
-    for name in ("a.png", "b.TIF", "c.json", "d.gif", ".e.png", "notes.txt"):
+    for name in ("a.png", "b.TIF", "c.json", "d.gif", ".e.png", "f.geojson", "notes.txt"):
         (tmp_path / name).write_text("x")
     for name in ("gland", ".gland", "other"):
         (tmp_path / name).mkdir()
@@ -374,7 +374,8 @@ def test_the_workflow_watches_exactly_what_is_read(tmp_path, monkeypatch):
     with pytest.warns(StudyWarning):
         load_sketches(tmp_path, *SHAPE)
     assert sorted(read) == sorted(list_drawings(tmp_path)[0])
-    assert [str(path.relative_to(tmp_path)) for path in sorted(read)] == ["a.png", "b.TIF", "c.json", "gland/sketch.png"]
+    assert [str(path.relative_to(tmp_path)) for path in sorted(read)] == ["a.png", "b.TIF", "c.json", "f.geojson",
+                                                                      "gland/sketch.png"]
     assert "list_drawings(folder)" in (REPOSITORY / "notebooks" / "Snakefile").read_text()
 
 
@@ -398,6 +399,17 @@ def test_a_coloured_drawing_has_the_classes_of_its_colours(tmp_path):
     assert np.array_equal(read_sketch(tmp_path / "a.png", 60, 100, classes=CLASSES)[0], LABELS[::2, ::2])
     [(_, labels, _), *_] = load_sketches(tmp_path, *SHAPE, classes=CLASSES)
     assert np.array_equal(labels, LABELS)
+
+
+@pytest.mark.parametrize("colours", [("#ffffff", "#d55e00"), ("#ffffff", "#d55e00", "#d55e00"),
+                                     ("#000000", "#555555", "#aaaaaa")], ids=["two", "twins", "grays"])
+def test_a_stored_map_is_read_by_its_palette_whatever_its_colours(colours, tmp_path):
+    """Two classes with names, of which the outer one is light; two of one colour; grays."""
+    classes = tuple(Label(f"class {value}", colour) for value, colour in enumerate(colours))
+    labels = np.minimum(LABELS, len(classes) - 1)
+    write_labels(tmp_path / "mine" / "sketch.png", labels, classes)
+    [(_, found, remark)] = load_sketches(tmp_path, *SHAPE, classes=classes)
+    assert np.array_equal(found, labels) and remark == "in the colours of the classes"
 
 
 def test_a_jpeg_and_a_pen_of_nearly_the_colour_are_read_and_foreign_colours_named_with_their_px(tmp_path):
