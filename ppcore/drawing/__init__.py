@@ -7,5 +7,5 @@ Imports figures, slides, methods, training, masks, networks, study.
     page_html  what the page shows            pairs    data sets of outline, mask and image
     stored   saved drawings                   settings its parameters
     proxies  hidden from the page's server    export   sets for QuPath
-    looks    stains to choose from
+    looks    stains to choose from            desk     what the page's buttons do
 """

@@ -1,34 +1,26 @@
 """How does one try the study's models? On a page to draw on: a sketch by hand -> fine masks -> images.
 
-page.html and page.js are the drawing surface, page.css is the look, `ppcore.drawing.page_html` shows the answers, and
-`ppcore.drawing.answer` computes them. Everything is served from here, so the page works offline.
+page.html and page.js are the drawing surface, page.css is the look. Buttons call `ppcore.drawing.desk`,
+`ppcore.drawing.answer` computes the answers, and `ppcore.drawing.page_html` shows them. Everything is served from here, so the page works offline.
 """
 
-import html
-import itertools
 import os
-import shlex
 import socket
-import time
 import webbrowser
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from IPython import get_ipython
 from IPython.display import IFrame, display
 
-from ppcore.drawing.answer import MOST_VARIANTS, Drawing, draw_fine, draw_images
-from ppcore.drawing.models import Choice, Models, answering, chosen, open_models, outlines_of
+from ppcore.drawing.answer import MOST_VARIANTS, draw_fine
+from ppcore.drawing.desk import Desk, free_name
 from ppcore.drawing.looks import stains, swatch
-from ppcore.drawing.page_html import (note, pack, show_answers, show_examples, show_pens, show_stains, surface_colours,
-                                      unpack, who_answers)
-from ppcore.drawing.pairs import from_sketches, growing_rows
+from ppcore.drawing.models import Models, answering, open_models, outlines_of
+from ppcore.drawing.page_html import note, show_examples, show_pens, show_stains, surface_colours, who_answers
 from ppcore.drawing.proxies import no_proxy
-from ppcore.drawing.stored import named_folder, save
 from ppcore.masks.make import read_mask
-from ppcore.masks.sketches import OUTLINES, read_sketch
+from ppcore.masks.sketches import OUTLINES
 from ppcore.methods.table import find
 from ppcore.study.errors import StudyError
 from ppcore.study.files import read_table
@@ -55,98 +47,6 @@ def _typical(folder: Path) -> list[Path]:
         best = read_table(kinds).sort_values(["rank", "cluster"])["patch"].head(EXAMPLES)
         coarse = [path for patch in best if (path := folder / f"{patch}.png").exists()] or coarse
     return coarse[:: max(1, len(coarse) // EXAMPLES)][:EXAMPLES]
-
-
-def _free_name(folder: Path, stem: str) -> str:
-    return next(name for n in itertools.count(1) if not (folder / (name := f"{stem}-{n}")).exists())
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Handlers of the page's controls: a cohort's models, and the folders that drawings and sets are saved in.
-
-    models: those that answer at first. others: by method, those one can choose instead. examples: coarse masks (H, W)
-    to start from. Errors of the user are shown on the page.
-    """
-
-    models: Models
-    others: dict[str, Models]
-    examples: list[np.ndarray]
-    drawings: Path
-    sets: Path
-
-    def of(self, method: str, choice: Choice) -> Models:
-        """The models with a method for fine masks, and with what was chosen."""
-        return chosen(self.others.get(method, self.models), choice)
-
-    def answer(self, text: str, seed: float, variants: float, method: str, *choice) -> tuple[str, Drawing | None]:
-        """Fine masks of the sketch that the surface sent; images follow."""
-        try:
-            sketch = unpack(text, self.models.height, self.models.width, len(self.models.classes))
-            drawing = draw_fine(self.of(method, Choice(*choice)), sketch, int(seed or 0), int(variants))
-        except StudyError as error:
-            return note(str(error)), None
-        return show_answers(drawing, self.models.image is not None, self.models), drawing
-
-    def paint(self, drawing: Drawing | None) -> tuple[str, Drawing] | dict:
-        """The images of a drawing that has none yet."""
-        if drawing is None or drawing.images or not self.models.image:
-            return gr.skip()
-        drawing = draw_images(self.of(drawing.method, drawing.choice), drawing)
-        return show_answers(drawing, False, self.models), drawing
-
-    def start_from(self, event: gr.EventData) -> str:
-        """The example that was clicked, in the surface's format."""
-        return pack(self.examples[event.number], len(self.models.classes))
-
-    def upload(self, path: str) -> str | dict:
-        """A picture, a Labelme or a GeoJSON file, in the surface's format."""
-        try:
-            mask, remark = read_sketch(path, self.models.height, self.models.width, classes=self.models.classes)
-        except StudyError as error:
-            gr.Warning(html.escape(str(error)), duration=15)
-            return gr.skip()
-        gr.Info(html.escape(remark))
-        return pack(mask, len(self.models.classes))
-
-    def store(self, drawing: Drawing | None, name: str) -> tuple[str, str]:
-        """Save a drawing with its images. Returns a message and the name to suggest next."""
-        if drawing is None:
-            return note("There is nothing to save yet: draw first."), name
-        try:
-            models = self.of(drawing.method, drawing.choice)
-            drawing = drawing if drawing.images else draw_images(models, drawing)
-            folder = save(models, drawing, name.strip())
-        except StudyError as error:
-            return note(str(error)), name
-        words = f"Saved in {folder}\nTo reproduce and compare it: ./run_all.sh draw --reproduce {folder}"
-        return note(words), _free_name(self.drawings, "drawing")
-
-    def make_set(self, name: str, variants: float, seed: float, method: str, *choice) -> Iterator[str]:
-        """Make a data set of all saved drawings. Yields messages: its progress, then where it is stored."""
-        models, started = self.of(method, Choice(*choice)), time.monotonic()
-        try:
-            target = named_folder(models, "sets", name.strip())
-            saved = {path.parent.name for path in self.drawings.glob("[!.]*/sketch.png")}
-            if not saved:
-                raise StudyError("No drawing is saved yet: save at least one first.")
-            outlines = from_sketches(models, self.drawings)
-            yield note(f"0 of {len(outlines)} drawings")
-            for done, rows in enumerate(growing_rows(models, outlines, target, int(seed or 0), int(variants)), start=1):
-                rate = len(rows) / (time.monotonic() - started)
-                yield note(f"{done} of {len(outlines)} drawings, {len(rows)} pairs, {rate:.2g} pairs per second")
-        except StudyError as error:
-            yield note(str(error))
-            return
-        left_out = sorted(saved - {outline.name for outline in outlines})
-        command = ["./run_all.sh", "generate", "--profile", models.profile, "--cohort", models.cohort,
-                   "--sketches", str(self.drawings), "--to", str(target), "--variants", str(int(variants)),
-                   "--seed", str(int(seed or 0)), "--method", models.method,
-                   *["--hold"] * models.choice.hold, *["--one-mask"] * models.choice.one_mask,
-                   *([] if models.choice.stain is None else ["--stain-of", str(models.choice.stain)])]
-        yield note(f"{len(rows)} pairs of {len(outlines)} drawings in {target}\n"
-                   f"The same on the command line: {shlex.join(command)}"
-                   + (f"\nLeft out, as all tissue or unreadable: {', '.join(left_out)}" if left_out else ""))
 
 
 def build(models: Models) -> gr.Blocks:
@@ -220,13 +120,13 @@ def _stains(models: Models) -> gr.blocks.Block:
 def _saving_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:
     """Name, button and message for saving a drawing; the same for a data set, and its pairs per drawing."""
     with gr.Row():
-        name = gr.Textbox(lambda: _free_name(desk.drawings, "drawing"), show_label=False, max_length=80, min_width=160,
+        name = gr.Textbox(lambda: free_name(desk.drawings, "drawing"), show_label=False, max_length=80, min_width=160,
                           container=False, placeholder="name of the drawing")
         keep = gr.Button("Save", min_width=100, size="md")
     stored = gr.HTML(elem_id="stored", **PLAIN)
     gr.Markdown("**Data set:** outline, fine masks and images of every saved drawing")
     with gr.Row():
-        set_name = gr.Textbox(lambda: _free_name(desk.sets, "set"), show_label=False, max_length=80, min_width=120,
+        set_name = gr.Textbox(lambda: free_name(desk.sets, "set"), show_label=False, max_length=80, min_width=120,
                               container=False, placeholder="name of the data set")
         each = gr.Dropdown([(f"{n} of each", n) for n in range(1, MOST_VARIANTS + 1)], value=4, show_label=False,
                            container=False, min_width=100)
