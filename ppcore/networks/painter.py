@@ -46,7 +46,7 @@ class NoisePainter(nn.Module):
         Returns the image (B, 3, H, W) in [-1, 1], or a little beyond. How far its colours go beyond FAR, a scalar, is
         in `far` until the next pass.
         """
-        places = F.conv2d(self.unet(x, colours, z).float(), self.axes[:, :, None, None], self.mean)
+        places = F.conv2d(self.unet(x, colours, z).float(), self.axes.float()[:, :, None, None], self.mean.float())
         rgb = torch.tanh(places) + 0.05 * (places - places.detach())  # a gradient even where tanh is flat
         if self.air is not None:
             rgb = obey(rgb, x > 0 if x.shape[1] == 1 else x[:, :1] <= 0, self.air)

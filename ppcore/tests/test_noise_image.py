@@ -145,6 +145,15 @@ def test_a_trained_model_comes_back_with_its_stains_and_draws_by_seed(crops, tmp
     np.testing.assert_array_equal(tissue_mask(to_image(again), AIR), mask)
 
 
+def test_in_bfloat16_it_paints_nearly_the_same(crops):
+    method, mask = model(), patch(7)[0]
+    method.remember(crops, 1)
+    exact = method.generate(to_tensor(mask)[None], [5])
+    method.networks["generator"].to(torch.bfloat16)
+    rough = method.generate(to_tensor(mask)[None], [5])
+    assert not torch.equal(rough, exact) and (rough - exact).abs().mean() < 0.02
+
+
 def test_without_an_ingredient_its_draw_changes_nothing(crops):
     mask = to_tensor(patch(7)[0])[None]
     for changes, same in ((dict(noise=False, colours=False), True), (dict(noise=False), False), (dict(colours=False), False)):
