@@ -93,12 +93,13 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
     only on the seed and its number. At a patch's size it differs from `draw_fine`, whose noise is not tied to a place.
     Raises `StudyError` as `draw_fine` does.
     """
-    own = _seeds(seed, variant + 1)[-1]
+    seeds = _seeds(seed, variant + 1)
     coarse, window = as_coarse(sketch, *sketch.shape[:2], len(models.classes)), (models.height, models.width)
     with _one_at_a_time:
         torch.set_num_threads(models.made_with["threads"])
-        fine = _held(models, fill_mask(models.fine, coarse, window, own), coarse)
-        images = [fill_image(models.image, fine, window, seed=own, lender=models.choice.stain)] if models.image else []
+        fine = _held(models, fill_mask(models.fine, coarse, window, seeds[0 if models.choice.one_mask else -1]), coarse)
+        images = [fill_image(models.image, fine, window, seed=seeds[-1],
+                             lender=models.choice.stain)] if models.image else []
     return Drawing(coarse, coarse, seed, [fine], images, models.method, models.choice)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ppcore.drawing.answer import draw_canvas
-from ppcore.drawing.models import open_models
+from ppcore.drawing.models import Choice, chosen, open_models
 from ppcore.drawing.canvas import (bands, draw_window, fill_image, fill_mask, mirrored, noise_at, noise_field, ramp,
                                    starts, texture_of)
 from ppcore.drawing.seams import change_across, compare_seams, disagreement, seam_ratio, window_edges
@@ -323,6 +323,9 @@ def test_a_canvas_becomes_a_mask_and_its_image_by_the_trained_models(home):
     np.testing.assert_array_equal(drawing.images[0], fill_image(models.image, drawing.fine[0], (H, W)))
     np.testing.assert_array_equal(draw_canvas(models, sketch, 1, 1).fine, draw_canvas(models, sketch, 1, 1).fine)
     assert not np.array_equal(draw_canvas(models, sketch, 1, 1).fine, drawing.fine)
+    again = draw_canvas(chosen(models, Choice(one_mask=True)), sketch, 1, 1)
+    np.testing.assert_array_equal(again.fine, drawing.fine)
+    assert not np.array_equal(again.images, drawing.images)
     with pytest.raises(StudyError, match="The drawing is empty"):
         draw_canvas(models, 0 * sketch, 1)
     with pytest.raises(StudyError, match="variants 9"):
