@@ -24,6 +24,7 @@ from ppcore.networks.noise import Noise
 from ppcore.networks.unet import UNet
 from ppcore.run import main
 from ppcore.study.errors import StudyError
+from ppcore.study.seeds import mixed
 from ppcore.tests.test_answer import H, W, disc, store_models
 from ppcore.tests.test_pairs import files_of
 
@@ -320,7 +321,7 @@ def test_a_canvas_becomes_a_mask_and_its_image_by_the_trained_models(home):
     models, sketch = open_models("smoke", "PHANTOM", threads=1), blobs(90, 151)
     drawing = draw_canvas(models, sketch, 1)
     assert drawing.coarse.shape == drawing.fine[0].shape == (90, 151) and drawing.images[0].shape == (90, 151, 3)
-    np.testing.assert_array_equal(drawing.images[0], fill_image(models.image, drawing.fine[0], (H, W)))
+    np.testing.assert_array_equal(drawing.images[0], fill_image(models.image, drawing.fine[0], (H, W), seed=mixed(1, 1)[0]))
     np.testing.assert_array_equal(draw_canvas(models, sketch, 1, 1).fine, draw_canvas(models, sketch, 1, 1).fine)
     assert not np.array_equal(draw_canvas(models, sketch, 1, 1).fine, drawing.fine)
     again = draw_canvas(chosen(models, Choice(one_mask=True)), sketch, 1, 1)
