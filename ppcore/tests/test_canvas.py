@@ -38,6 +38,8 @@ class Drawer:
     generators = ("G",)
     settings = SimpleNamespace(classes=2)
 
+    makes = "mask"
+
     def __init__(self, *layers: nn.Module) -> None:
         self.networks = {"G": nn.Sequential(*layers, scale(1.0))}
 

@@ -26,7 +26,7 @@ from ppcore.study.errors import StudyError
 from ppcore.study.runs import REPOSITORY
 from ppcore.training import ema
 
-MOST_FILES, LARGEST = 8, 16 * 2**20
+MOST_FILES, LARGEST = 9, 16 * 2**20
 
 
 ONE_METHOD = "from ppcore.experiments.gpu import script; script.NAMES, script.SECONDS_TINY = ('diffusion',), 0.1; "

@@ -33,6 +33,8 @@ class Traffic(TorchDispatchMode):
 class NoUpdate:
     """Stands for an optimiser: weights without content cannot be updated."""
 
+    param_groups = ()  # no gradient to shorten
+
     def zero_grad(self) -> None:
         """Nothing."""
 
