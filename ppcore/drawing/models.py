@@ -19,7 +19,7 @@ from ppcore.study.runs import commit, data_folder
 from ppcore.training.method import Method
 from ppcore.training.model_card import load_model
 
-BOX = Path(__file__).parent / "box"  # OURS as the demo trained it on PHANTOM, and typical outlines
+BOX = Path(__file__).parent / "box"  # OURS and OURS_IMAGE as the demo trained them on PHANTOM, and typical outlines
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def open_models(profile: str, cohort: str, precision: str = "auto", threads: int
 
     method: what makes fine masks.
 
-    The demo's OURS on PHANTOM comes with the study (`in_the_box`) and answers before anything is trained.
+    The demo's OURS and OURS_IMAGE on PHANTOM come with the study (`in_the_box`) and answer before anything is trained.
     Raises `StudyError` if `method` is not trained, or a model cannot be read or knows other classes than the patches,
     with the command that trains it.
     """
@@ -118,9 +118,9 @@ def _coarsen(folder: Path, classes: Classes) -> Callable[[np.ndarray], np.ndarra
 
 
 def in_the_box(profile: str, cohort: str, method: str = OURS) -> bool:
-    """Whether the model that comes with the study answers: it is asked for, and none is trained."""
+    """Whether a model that comes with the study answers: it is asked for, and OURS is not trained yet."""
     trained = data_folder(profile, cohort) / "models" / find(OURS).model / "model.json"
-    return (profile, cohort, method) == ("demo", "PHANTOM", OURS) and not trained.exists()
+    return (profile, cohort) == ("demo", "PHANTOM") and method in (OURS, OURS_IMAGE) and not trained.exists()
 
 
 def outlines_of(profile: str, cohort: str) -> Path:

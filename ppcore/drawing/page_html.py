@@ -118,7 +118,7 @@ def who_answers(models: Models) -> str:
     cards = ", ".join(f"{name} (card {hashes['card']})" for name, hashes in made["models"].items())
     missing = "" if models.image else (" · no images: no image model is trained, "
                                            f"`{training_command(models.profile, models.cohort)}` trains it")
-    box = (" · **the model in the box**, trained by the demo on slides that a program drew" if
+    box = (" · **the models in the box**, trained by the demo on slides that a program drew" if
            in_the_box(models.profile, models.cohort) else "")
     return (f"Cohort **{models.cohort}**, profile {models.profile}, {models.height} x {models.width} px · "
             f"answered by {cards} · commit {made['commit']}, {made['device']}, {made['precision']}{box}{missing}")

@@ -14,7 +14,7 @@ from ppcore.drawing.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, 
 from ppcore.drawing.models import Choice, chosen, in_the_box, open_models
 from ppcore.drawing.looks import check_stain, stains, swatch
 from ppcore.drawing.stored import reproduce, save
-from ppcore.masks.make import coarse_mask, read_mask, write_mask
+from ppcore.masks.make import coarse_mask, read_mask, tissue_mask, write_mask
 from ppcore.masks.patches import read_image
 from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings
 from ppcore.methods.noise_image import NoiseImage, NoiseImageSettings
@@ -214,7 +214,7 @@ def test_without_an_image_model_masks_are_answered_stored_and_made_again(tmp_pat
     drawing = draw_images(models, draw_fine(models, disc(), 1))
     assert drawing.images == []
     folder = save(models, drawing, "first")
-    store_models()  # a pix2pixHD that comes later does not matter to it
+    store_models()  # an image model that comes later does not matter to it
     assert reproduce(folder) == []
 
 
@@ -225,17 +225,20 @@ def test_without_a_model_the_command_that_trains_one_is_named_and_nothing_is_lef
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_in_the_box_answers_before_anything_is_trained(tmp_path, monkeypatch):
-    """It keeps to the outline, two seeds differ, and a model that is trained later replaces it."""
+def test_models_in_the_box_answer_before_anything_is_trained(tmp_path, monkeypatch):
+    """Masks keep to the outline, images to their masks, two seeds differ, and a model that is trained later replaces them."""
     monkeypatch.setenv("PRIORPATH_HOME", str(tmp_path))
     models = open_models("demo", "PHANTOM")
-    assert (models.height, models.width) == (256, 512) and models.image is None
+    assert (models.height, models.width) == (256, 512)
     outline = np.zeros((256, 512), np.uint8)
     outline[40:200, 60:400] = 1
     drawing = draw_fine(models, outline, 1, variants=2)
     assert [iou(coarse_mask(mask), outline) > 0.85 for mask in drawing.fine] == [True, True]
     assert np.mean(drawing.fine[0] != drawing.fine[1]) > 0.01
-    assert reproduce(save(models, drawing, "first")) == []
+    painted = draw_images(models, drawing)
+    for mask, image in zip(painted.fine, painted.images, strict=True):
+        np.testing.assert_array_equal(tissue_mask(image, 204), mask)
+    assert reproduce(save(models, painted, "first")) == []
     write_model(with_textures(NoiseGAN(FINE)), data_folder("demo", "PHANTOM") / "models" / "noise-gan",
                 {"method": "NoiseGAN", "settings": vars(FINE), "training": {"steps": 0}})
     assert not in_the_box("demo", "PHANTOM")
