@@ -23,6 +23,14 @@ with no_proxy():  # it opens a client as it is imported
     import gradio as gr
 
 
+ANY = -1  # the stain of a `Choice` that the seed draws
+
+
+def choice_of(hold: bool, one_mask: bool, stain: int) -> Choice:
+    """What was chosen on the page."""
+    return Choice(hold, one_mask, None if stain == ANY else stain)
+
+
 def free_name(folder: Path, stem: str) -> str:
     return next(name for n in itertools.count(1) if not (folder / (name := f"{stem}-{n}")).exists())
 
@@ -49,7 +57,7 @@ class Desk:
         """Fine masks of the sketch that the surface sent; images follow."""
         try:
             sketch = unpack(text, self.models.height, self.models.width, len(self.models.classes))
-            drawing = draw_fine(self.of(method, Choice(*choice)), sketch, int(seed or 0), int(variants))
+            drawing = draw_fine(self.of(method, choice_of(*choice)), sketch, int(seed or 0), int(variants))
         except StudyError as error:
             return note(str(error)), None
         return show_answers(drawing, self.models.image is not None, self.models), drawing
@@ -90,7 +98,7 @@ class Desk:
 
     def make_set(self, name: str, variants: float, seed: float, method: str, *choice) -> Iterator[str]:
         """Make a data set of all saved drawings. Yields messages: its progress, then where it is stored."""
-        models, started = self.of(method, Choice(*choice)), time.monotonic()
+        models, started = self.of(method, choice_of(*choice)), time.monotonic()
         try:
             target = named_folder(models, "sets", name.strip())
             saved = {path.parent.name for path in self.drawings.glob("[!.]*/sketch.png")}

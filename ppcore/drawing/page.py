@@ -14,7 +14,7 @@ from IPython import get_ipython
 from IPython.display import IFrame, display
 
 from ppcore.drawing.answer import MOST_VARIANTS, draw_fine
-from ppcore.drawing.desk import Desk, free_name
+from ppcore.drawing.desk import ANY, Desk, free_name
 from ppcore.drawing.looks import stains, swatch
 from ppcore.drawing.models import Models, answering, open_models, outlines_of
 from ppcore.drawing.page_html import note, show_examples, show_pens, show_stains, surface_colours, who_answers
@@ -113,8 +113,8 @@ def _stains(models: Models) -> gr.blocks.Block:
     numbers = stains(models)
     if numbers:
         gr.HTML(show_stains([swatch(models, number) for number in numbers], numbers), **PLAIN)
-    return gr.Dropdown([("any, drawn by the seed", None), *((f"of training patch {number}", number) for number in numbers)],
-                       value=None, label="Stain of images", visible=bool(numbers), min_width=160)
+    return gr.Dropdown([("any, drawn by the seed", ANY), *((f"of training patch {number}", number) for number in numbers)],
+                       value=ANY, label="Stain of images", visible=bool(numbers), min_width=160)
 
 
 def _saving_side(desk: Desk) -> tuple[gr.blocks.Block, ...]:

@@ -178,7 +178,7 @@ def test_ten_requests_at_once_each_get_their_own_answer(server, monkeypatch):
 
     def ask(seed: int) -> str:
         session = uuid.uuid4().hex
-        asked = {"data": [pack(masks[seed]), seed, 2, BY[seed % 2], seed > 6, False, None], "fn_index": answer, "session_hash": session}
+        asked = {"data": [pack(masks[seed]), seed, 2, BY[seed % 2], seed > 6, False, -1], "fn_index": answer, "session_hash": session}
         requests.post(f"{address}/gradio_api/queue/join", json=asked).raise_for_status()
         said = requests.get(f"{address}/gradio_api/queue/data", params={"session_hash": session}, stream=True)
         for line in said.iter_lines():

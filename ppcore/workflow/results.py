@@ -11,8 +11,9 @@ from ppcore.methods.table import FLOOR, OURS, PRIORPATH
 from ppcore.metrics.findings import COLUMNS, methods_of, read_run, reading, scores, shown, told_apart
 from ppcore.metrics.table import IMAGE_METHODS, LABELS
 
+DIRECT = "coarse-to-image"  # left out of README's table of images
 SHOWN = {"mmd2": "MMD² to real test masks", "kd": "kd to real test masks"}  # README's tables
-SHORT = {"mmd2": "shapes (MMD²)", "kd": "texture (kd)"}
+SHORT = {"mmd2": "shapes (MMD²)", "kd": "Texture (kd)"}
 
 
 def results(folders: Sequence[Path]) -> str:
@@ -21,30 +22,24 @@ def results(folders: Sequence[Path]) -> str:
     trainings = {folder.name: pd.read_csv(folder / "variants.csv") for folder in folders
                  if (folder / "variants.csv").exists()}
     tables = [*(side_by_side(runs, metric, title) for metric, title in SHOWN.items()),
-              side_by_side(runs, "image_kd", "kd to real test images", IMAGE_METHODS)]
+              side_by_side(runs, "image_kd", "kd to real test images", [name for name in IMAGE_METHODS if name != DIRECT])]
     return "\n".join([*tables, *(f"- {sentence}" for sentence in across(runs, trainings))])
 
 
 def side_by_side(runs: Mapping[str, pd.DataFrame], metric: str, title: str, methods: Sequence[str] = ()) -> str:
-    """runs: cohort -> tidy metrics. One row per method, those of masks if none are given; empty if no run has the metric.
-
-    The last rows, below MMD², are how well PriorPath and our model keep to the outline.
-    """
+    """runs: cohort -> tidy metrics. One row per method, those of masks if none are given; empty if no run has the metric."""
     runs = {cohort: metrics for cohort, metrics in runs.items() if metric in set(metrics["metric"])}
     if not runs:
         return ""
     methods = methods or list(dict.fromkeys(name for metrics in runs.values() for name in methods_of(metrics)))
     tables = {cohort: scores(metrics) for cohort, metrics in runs.items()}
     cells = [[LABELS.get(name, name), *(shown(table, name, metric) for table in tables.values())] for name in methods]
-    if metric == "mmd2":
-        cells += [[f"IoU to the outline, {LABELS[name]}",
-                   *(shown(table, name, "control_iou") for table in tables.values())] for name in (PRIORPATH, OURS)]
     rows = [[title, *runs], ["---"] * (len(runs) + 1), *cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
 def across(runs: Mapping[str, pd.DataFrame], trainings: Mapping[str, pd.DataFrame]) -> list[str]:
-    """What holds over several runs, in up to seven sentences that follow from the numbers alone.
+    """What holds over several runs, in up to six paragraphs that follow from the numbers alone.
 
     runs: cohort -> tidy metrics. trainings: cohort -> variants.csv of notebook 12, where that was run.
     """
@@ -54,13 +49,16 @@ def across(runs: Mapping[str, pd.DataFrame], trainings: Mapping[str, pd.DataFram
     sentences = [_compared("**Shapes** (MMD²)", verdicts["mmd2", PRIORPATH]),
                  _compared("**Amount of tissue** (KS)", verdicts["ks", PRIORPATH]) + f" FID {_fid(runs)}."]
     if any(verdicts["mmd2", OURS].values()):
-        sentences += [_compared(f"**Beyond the paper**, {title}", verdicts[metric, OURS], f"the {LABELS[OURS]}")
-                      for metric, title in SHORT.items() if any(verdicts[metric, OURS].values())]
+        beyond = [_compared(title, verdicts[metric, OURS], f"the {LABELS[OURS]}")
+                  for metric, title in SHORT.items() if any(verdicts[metric, OURS].values())]
+        sentences.append(f"**Beyond the paper**, {' '.join(beyond)}")
         sentences += _seeds(runs)
     if control := _span(tables, PRIORPATH, "control_iou"):
-        real = _span(tables, "nearest-train", "control_iou")
+        others = [f"; {whose}, with {span}" for whose, name in
+                  ((f"those of the {LABELS[OURS]}", OURS), ("the real masks of nearest-train", "nearest-train"))
+                  if (span := _span(tables, name, "control_iou"))]
         sentences.append("**Control**: coarsened again, PriorPath's masks overlap the outline with an IoU of "
-                         f"{control}" + (f"; the real masks of nearest-train, with {real}." if real else "."))
+                         f"{control}{''.join(others)}.")
     if covered := _span(tables, PRIORPATH, "coverage"):
         real = _span(tables, FLOOR, "coverage")
         sentences.append(f"**Variety**: PriorPath covers {covered} of the real test masks"
