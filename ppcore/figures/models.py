@@ -100,7 +100,7 @@ def which_is_real(real: Sequence[np.ndarray], made: Sequence[np.ndarray], seed: 
     chosen = rng.permutation(len(real))[:pairs]
     right = rng.integers(0, 2, len(chosen))  # 1: the real one is on the right
     rows = [(made[i], real[i]) if side else (real[i], made[i]) for i, side in zip(chosen, right)]
-    figure = image_grid(rows, ("left", "right"), [f"{number}" for number in range(1, len(rows) + 1)], width=10)
+    figure = image_grid(rows, ("left", "right"), [f"{number}" for number in range(1, len(rows) + 1)], width=6)
     for axis in figure.axes[::2]:
         axis.yaxis.label.set(rotation=0, ha="right", va="center")
     figure.suptitle("One image of each pair is real, the other was made from the same mask. Which is real?")

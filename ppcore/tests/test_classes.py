@@ -9,6 +9,7 @@ from ppcore.masks.labels import MASK, Label, write_labels
 from ppcore.masks.make import coarse_mask
 from ppcore.masks.patches import to_mask, to_tensor
 from ppcore.methods.classes import channels, cross_entropy, hard, layers, soft
+from ppcore.methods.colours import colour_channels
 from ppcore.methods.losses import straight_through
 from ppcore.methods.sampling import draw
 from ppcore.methods.table import ROWS, class_of
@@ -51,6 +52,7 @@ def batch_of(classes: int, count: int = 2) -> dict[str, torch.Tensor]:
     x, y = (torch.stack([to_tensor(one, classes) for one in group]) for group in (coarse, fine))
     image = torch.rand(count, 3, H, W, generator=torch.Generator().manual_seed(0)) * 2 - 1
     return {"coarse": x, "fine": y, "mask": y, "image": image,
+            "colours": torch.randn(count, colour_channels(classes), H // 8, W // 8, generator=torch.Generator().manual_seed(2)),
             "texture": torch.randn(count, map_channels(classes), H // 8, W // 8, generator=torch.Generator().manual_seed(1))}
 
 
