@@ -95,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="override parameters of the profile")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--from", dest="start", metavar="NN", help="run notebook NN and all later ones again")
-    which.add_argument("--only", metavar="NN", help="run only notebook NN again; 12 (variants), 13, 14 (speed) and 15 "
-                                                    "only this way")
+    which.add_argument("--only", metavar="NN", help="run only notebook NN again; 11 (usefulness), 12 "
+                                                    "(variants), 13, 14 (speed) and 15 only this way")
     which.add_argument("--force", action="store_true", help="run everything again")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N",
                         help="CPU cores to use at once, or jobs with --executor (default: all)")
@@ -133,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--one-mask", action="store_true", help="variants of an outline differ in their images alone")
     pairs.add_argument("--stain-of", type=int, metavar="N",
                        help="all images in the stain of one training patch, by the number that the page shows")
+    pairs.add_argument("--axis", nargs=2, metavar=("NAME", "LOW:HIGH"),
+                       help="variants differ along an axis alone: the share of a class, as nuclei 0.05:0.5, or how dark "
+                            "the stain is, as stain 0.05:0.95 (0.5: as it was drawn)")
     pairs.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default: 1)")
     trial = parser.add_argument_group("options of gpu")
     trial.add_argument("--minutes", type=float, default=9.0, metavar="N", help="for everything (default: 9)")
@@ -177,6 +180,7 @@ def draw(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace) -> int:
     """Make a paired data set with the trained models of a cohort."""
+    from ppcore.drawing.axis import along
     from ppcore.drawing.models import Choice, open_models
     from ppcore.drawing.export import export_geojson, export_slides, slide_mpp
     from ppcore.drawing.looks import check_stain
@@ -192,6 +196,8 @@ def generate(options: argparse.Namespace) -> int:
     choice = Choice(options.hold, options.one_mask, options.stain_of)
     models = open_models(options.profile, options.cohort[0], method=options.method, choice=choice)
     check_stain(models, options.stain_of)
+    if options.axis:
+        models = along(models, *options.axis, options.variants, canvas)
     mpp = (options.mpp or slide_mpp(models)) if options.slide else 0.0
     if options.sketches:
         outlines = from_sketches(models, options.sketches, options.tone, canvas)

@@ -8,4 +8,5 @@ Imports figures, slides, methods, training, masks, networks, study.
     stored   saved drawings                   settings its parameters
     proxies  hidden from the page's server    export   sets for QuPath
     looks    stains to choose from            desk     what the page's buttons do
+    axis     one thing changes, all else is fixed
 """

@@ -7,6 +7,7 @@ from threading import Lock
 import numpy as np
 import torch
 
+from ppcore.drawing.axis import STAIN, images_along, masks_along
 from ppcore.drawing.canvas import fill_image, fill_mask
 from ppcore.drawing.models import Choice, Models, open_models
 from ppcore.masks.make import keep_outline
@@ -66,6 +67,9 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
     """
     seeds = _seeds(seed, variants)
     coarse = as_coarse(sketch, models.height, models.width, len(models.classes))
+    if models.choice.axis:
+        return Drawing(_binarised(sketch), coarse, seed, _along(models, coarse, seeds[0], variants), [], models.method,
+                       models.choice)
     fine = [_held(models, to_mask(_generate(models, models.fine, coarse, own)), coarse)
             for own in (seeds[:1] if models.choice.one_mask else seeds)]
     fine *= variants // len(fine)
@@ -76,6 +80,12 @@ def draw_images(models: Models, drawing: Drawing) -> Drawing:
     """The drawing with an image of every fine mask; unchanged if no image model is trained."""
     if models.image is None:
         return drawing
+    choice = models.choice
+    if choice.axis:
+        places = choice.places(len(drawing.fine)) if choice.axis[0] == STAIN else [0.5] * len(drawing.fine)
+        with _one_at_a_time:
+            torch.set_num_threads(models.made_with["threads"])
+            return replace(drawing, images=images_along(models.image, drawing.fine, places, mixed(1, drawing.seed)[0]))
     images = [paint(models, mask, own)
               for mask, own in zip(drawing.fine, mixed(len(drawing.fine), drawing.seed))]
     return replace(drawing, images=images)
@@ -101,6 +111,16 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
         images = [fill_image(models.image, fine, window, seed=seeds[-1],
                              lender=models.choice.stain)] if models.image else []
     return Drawing(coarse, coarse, seed, [fine], images, models.method, models.choice)
+
+
+def _along(models: Models, coarse: np.ndarray, seed: int, variants: int) -> list[np.ndarray]:
+    """Fine masks along the axis that was chosen; along the stain all are the same."""
+    axis, values = models.choice.axis, [label.name for label in models.classes]
+    if axis[0] == STAIN:
+        return [to_mask(_generate(models, models.fine, coarse, seed))] * variants
+    with _one_at_a_time:
+        torch.set_num_threads(models.made_with["threads"])
+        return masks_along(models.fine, coarse, values.index(axis[0]), models.choice.places(variants), seed)
 
 
 def _binarised(sketch: np.ndarray) -> np.ndarray:

@@ -28,11 +28,17 @@ class Choice:
 
     hold: fine masks are held to their outlines (`ppcore.masks.make.keep_outline`). one_mask: variants differ in their
     images alone. stain: number of the training patch that lends its colour map to all images; None: drawn by the seed.
+    axis: along which variants differ, and in nothing else: its name and its ends (`ppcore.drawing.axis`).
     """
 
     hold: bool = False
     one_mask: bool = False
     stain: int | None = None
+    axis: tuple[str, float, float] | None = None
+
+    def places(self, count: int) -> list[float]:
+        """Of `count` variants on the axis, at equal distances."""
+        return [float(place) for place in np.linspace(*self.axis[1:], count)]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
     <folder>/rgb/<pair>.webp      its image, lossless; if a model of images is trained
     <folder>/classes.csv          the classes of label maps
     <folder>/made_with.json       models, cohort, commit, seed
+    <folder>/axis.csv             of variants along an axis: pair, axis, asked, obtained
     <folder>/index.csv            one line per pair, columns INDEX; written last: without it the set is incomplete
 
 What goes to QuPath besides is written afterwards, see `ppcore.drawing.export`.
@@ -22,9 +23,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from ppcore.drawing.answer import Drawing, as_coarse, draw_canvas, draw_fine, draw_images
+from ppcore.drawing.axis import STAIN, share_of
 from ppcore.drawing.models import Models
 from ppcore.masks.kinds import spread_exemplars
-from ppcore.masks.labels import MASK, TABLE, Classes, write_classes, write_labels
+from ppcore.masks.labels import TABLE, Classes, write_classes, write_labels
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index, write_image
 from ppcore.masks.simulate import augment
@@ -81,8 +83,7 @@ def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
     """`count` outlines, equally many of each kind (to within one), so that the set covers rare kinds, too.
 
     Coarse masks of training patches, the most typical first, alternating between subjects; when all are used,
-    variations of them (reading R13), which are not made of label maps yet. Raises `StudyError` if notebook 03 has not
-    been run, and for more outlines than there are label maps.
+    variations of them (reading R13). Raises `StudyError` if notebook 03 has not been run.
     """
     folder = data_folder(models.profile, models.cohort)
     kinds = folder / "clusters" / "index.csv"
@@ -95,9 +96,6 @@ def from_kinds(models: Models, count: int, seed: int) -> list[Outline]:
     for number in range(count):
         kind = sorted(of_kind)[number % len(of_kind)]
         again, place = divmod(number // len(of_kind), len(of_kind[kind]))
-        if again and models.classes != MASK:
-            raise StudyError(f"{count} outlines of label maps: kind {kind} has {len(of_kind[kind])} training patches, "
-                             f"and label maps cannot be varied yet. Ask for at most {number} (--count {number})")
         patch = of_kind[kind][place]
         mask = read_mask(folder / "coarse" / f"{patch}.png")
         name = patch if not again else f"{patch}_varied{again}"
@@ -149,9 +147,24 @@ def growing_rows(models: Models, outlines: list[Outline], folder: str | Path, se
             rows.append((name, outline.name, outline.kind, variant, own, asked, obtained, hash_file(coarse),
                          hash_file(fine), hash_file(rgb) if models.image else ""))
         yield rows
+    if models.choice.axis and rows:
+        write_text(folder / "axis.csv", _places(models, folder, rows, variants).to_csv(index=False, float_format="%.6f"))
     if not rows:
         raise StudyError(f"none of the {len(outlines)} outlines has tissue: nothing was made")
     write_text(folder / "index.csv", pd.DataFrame(rows, columns=INDEX).to_csv(index=False, float_format="%.6f"))
+
+
+def _places(models: Models, folder: Path, rows: list[tuple], variants: int) -> pd.DataFrame:
+    """Where each pair lies on the axis; of the stain, what is obtained is what is asked."""
+    name, values, places = models.choice.axis[0], [label.name for label in models.classes], models.choice.places(variants)
+    table = []
+    for pair, _, _, variant, *_ in rows:
+        asked = obtained = places[variant]
+        if name != STAIN:
+            outline, fine = (read_mask(folder / part / f"{pair}.png") for part in ("coarse", "fine"))
+            obtained = share_of(fine, outline, values.index(name))
+        table.append((pair, name, asked, obtained))
+    return pd.DataFrame(table, columns=["pair", "axis", "asked", "obtained"])
 
 
 def _stored(models: Models, outline: Outline, folder: Path, seed: int,

@@ -6,10 +6,11 @@ from pydantic import BaseModel, Field
 class ExperimentsSettings(BaseModel):
     """Experiments: notebooks 11 to 15."""
 
-    utility_pairs: int = Field(0, ge=0, le=100_000, description="synthetic pairs; 0: as many as real training patches")
+    utility_pairs: int = Field(256, ge=2, le=100_000, description="synthetic pairs of each chain")
+    utility_generator_steps: int = Field(20_000, ge=2, description="steps of each generator of a chain")
     utility_steps: int = Field(5000, ge=1, description="steps of each segmenter's training, the same for all")
     utility_width: int = Field(16, ge=2, le=128, description="first width of the segmenter; 16: .49 M parameters")
-    utility_seeds: int = Field(3, ge=1, le=100, description="trainings per arm (R31)")
+    utility_seeds: int = Field(3, ge=1, le=100, description="chains of each n, generators included (R31)")
     utility_test: int = Field(0, ge=0, description="test patches per subject, spread evenly; 0: all")
 
     variant_seeds: int = Field(3, ge=2, le=100, description="trainings of pix2pix that differ only in their seed")

@@ -1,194 +1,210 @@
-"""Is synthetic data worth training on? The arms of notebook 11, what each is trained on, and how it scores."""
+"""Given n labelled patches, do pairs made from these alone help on other patients? The arms and tests of notebook 11."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
-import torch
-from torch.utils.data import Dataset
+from sklearn.cluster import KMeans
 from tqdm import tqdm
 
-from ppcore.experiments.nuisance import NUISANCES, disturb, disturb_mildly
-from ppcore.masks.make import read_mask, tissue_mask
-from ppcore.masks.patches import image_to_tensor, read_image, to_tensor
+from ppcore.experiments.few import foreground, read_pairs
+from ppcore.experiments.nuisance import NUISANCES, disturb
+from ppcore.experiments.windows import Pair, Windows
+from ppcore.masks.labels import Classes, load_classes, write_labels
+from ppcore.masks.make import read_mask
+from ppcore.masks.patches import load_index, read_image
 from ppcore.methods.segmenter import Segmenter, SegmenterSettings
-from ppcore.metrics.control import boundary_f1, iou
-from ppcore.metrics.distribution import bootstrap_by_subject
-from ppcore.study.errors import StudyError
-from ppcore.study.files import hash_file, read_table
+from ppcore.metrics.agreement import object_agreement, pixel_agreement
+from ppcore.metrics.control import boundary_f1
+from ppcore.study.files import hash_file
+from ppcore.study.seeds import rng_of
 from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
 
-SHARES = (0.05, 0.1, 1.0)  # of the real training patches
-WINDOW, BATCH = 128, 4  # px per side; windows per step
-CLEAN, DISTURBED = "clean", "mean of shifts"
-METRICS = {"iou": iou, "boundary_f1": boundary_f1}
-DIFFERENCE = "both - real"
-COLUMNS = ("cohort", "arm", "share", "seed", "shift", "metric", "value", "low", "high", "n")
-
-Pair = tuple[Path, Path]  # image, fine mask
+SIZES, ALL = (4, 8, 16), "all"  # n, labelled patches
+HELD_OUT = 0.25  # least share of the patches of the home look that is kept for the test
+LEAST = 6  # subjects; fewer are not parted into looks
+BATCH = 4  # windows per step
+ARMS = {"real": ("patches",), "synthetic": ("synthetic",), "both": ("patches", "synthetic"),
+        "copy-paste": ("patches", "pasted")}  # what each is trained on, in equal parts
+CHANGES = ("1 x n", "4 x n", "filtered", "relabelled")  # of the synthetic pairs of "both"
+SAME, OTHER, DISTURBED = "same look", "another look", "disturbed"
+METRICS = {"dice": "Dice", "f1_50": "F1 of objects, IoU > .5", "f1_75": "F1 of objects, IoU > .75",
+           "boundary_f1": "boundary F1, 2 px"}
+COLUMNS = ("n", "arm", "test", "metric", "seed", "value", "low", "high")
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One training. name: "real", "synthetic" or "both". share: of the real training patches, 0 for none."""
+class Plan:
+    """Who is trained on and who is tested, for one seed. few: by n, rows of the index. tests: the same, by test."""
 
-    name: str
-    share: float
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.name}-{self.share:g}-{self.seed}"
+    few: dict[str, pd.DataFrame]
+    tests: dict[str, pd.DataFrame]
 
 
-def arms(seeds: Iterable[int]) -> list[Arm]:
-    """All trainings: synthetic once per seed, the others with each of SHARES."""
-    return [Arm(name, share, seed) for seed in seeds for name, shares in
-            (("synthetic", (0.0,)), ("real", SHARES), ("both", SHARES)) for share in shares]
+def part_looks(index: pd.DataFrame, folder: Path, seed: int) -> pd.Series:
+    """Which of two looks each subject has, by name: SAME for the one with more patches, else OTHER.
 
-
-def real_subset(index: pd.DataFrame, share: float, seed: int) -> list[str]:
-    """A share of the training patches, at least one, from as few subjects as possible: subjects and the patches of each
-    are taken in random order until there are enough. With one seed, a smaller share is part of a larger one.
-
-    index: from `ppcore.masks.patches.load_index`. This mimics a small study: few participants, not few patches of many.
+    Two means of the subjects' mean optical densities of red, green and blue around the foreground, so that neither the
+    amount of nuclei nor of air counts. All are SAME if there are fewer than LEAST subjects, or if the larger group has
+    but one.
     """
-    train = index[index["split"] == "train"].sort_values("patch")
-    rng = np.random.default_rng(seed)
-    subjects = rng.permutation(sorted(train["subject"].unique()))
-    patches = [patch for subject in subjects
-               for patch in rng.permutation(train.loc[train["subject"] == subject, "patch"].to_numpy())]
-    return [str(patch) for patch in patches[:max(1, round(share * len(patches)))]]
+    classes, density = load_classes(folder), {}
+    for patch in tqdm(index["patch"], desc="looks", unit="patch"):
+        around = read_mask(folder / "fine" / f"{patch}.png") == min(1, len(classes) - 2)
+        if around.any():
+            rgb = read_image(folder / "rgb" / f"{patch}.webp")[around]
+            density[patch] = -np.log((rgb.astype(float) + 1) / 256).mean(0)
+    means = pd.DataFrame(density).T.groupby(index.set_index("patch")["subject"]).mean()
+    subjects = sorted(index["subject"].unique())
+    if len(means) < LEAST:
+        return pd.Series(SAME, index=subjects)
+    group = pd.Series(KMeans(2, n_init=10, random_state=seed).fit_predict(means), index=means.index)
+    home = index["subject"].map(group).value_counts().idxmax()
+    apart = (group == home).sum() > 1
+    return group.map(lambda one: OTHER if apart and one != home else SAME).reindex(subjects, fill_value=SAME)
 
 
-def sources(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path) -> list[list[Pair]]:
-    """What an arm is trained on: its real pairs, its synthetic ones, or both, each a list.
+def make_plan(index: pd.DataFrame, looks: pd.Series, seed: int, each: int) -> Plan:
+    """Draw the patches to train on, and the subjects to test on, from a patch set.
 
-    index, patches: of the patch set. pairs: folder of `ppcore.drawing.pairs.generate_pairs`. Raises `StudyError` if a
-    pair was not made from a training patch's outline: outlines of test subjects would leak.
+    Of the home look, subjects drawn at random are held out until HELD_OUT of its patches are; one is always left. The
+    others give n patches from as few subjects as possible, a smaller n as a part of a larger one: this is a small study,
+    with few participants, not with few patches of many. The other look is for the test alone. each: test patches per
+    subject, evenly spread; 0: all. The split of the study plays no part: its generators are not used.
     """
-    found = []
-    if arm.share:
-        found.append([(patches / "rgb" / f"{patch}.webp", patches / "fine" / f"{patch}.png")
-                      for patch in real_subset(index, arm.share, arm.seed)])
-    if arm.name != "real":
-        made = read_table(pairs / "index.csv")
-        of = made["outline"].str.replace(r"_varied\d+$", "", regex=True)
-        foreign = sorted(set(of) - set(index.loc[index["split"] == "train", "patch"]))
-        if foreign:
-            raise StudyError(f"{pairs} holds pairs made from {', '.join(foreign[:3])}, not in the training set: wanted "
-                             "pairs of `from_kinds`, which takes training patches. Remove the folder and run again")
-        found.append([(pairs / "rgb" / f"{name}.webp", pairs / "fine" / f"{name}.png") for name in made["pair"]])
-    return found
-
-
-class Windows(Dataset):
-    """`count` windows of WINDOW px per side, flipped and mildly disturbed at random, from pairs drawn with replacement.
-
-    Each source contributes equally. All draws come from torch's global generator, which `train` seeds by item number.
-    So all arms of a seed see the same places, flips and disturbances, on their own pairs.
-    """
-
-    def __init__(self, sources: Sequence[Sequence[Pair]], count: int) -> None:
-        self.sources, self.count = sources, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng(int(torch.randint(2**31, ())))
-        source = self.sources[i % len(self.sources)]
-        rgb, mask = _read_pair(*source[int(rng.random() * len(source))])
-        place = []
-        for size in mask.shape:
-            start, step = int(rng.random() * (max(0, size - WINDOW) + 1)), rng.choice((1, -1))
-            place.append((slice(start, start + WINDOW), slice(None, None, step)))
-        (rows, flip_rows), (columns, flip_columns) = place
-        rgb, mask = rgb[rows, columns][flip_rows, flip_columns], mask[rows, columns][flip_rows, flip_columns]
-        return {"image": image_to_tensor(disturb_mildly(rgb, rng)), "fine": to_tensor(mask)}
-
-
-@lru_cache(maxsize=512)  # decoding takes longer than a step; 1 GB at 512 x 1024 px
-def _read_pair(rgb: Path, fine: Path) -> tuple[np.ndarray, np.ndarray]:
-    return read_image(rgb), np.minimum(read_mask(fine), 1)  # of a label map, its tissue
-
-
-def train_arm(arm: Arm, index: pd.DataFrame, patches: Path, pairs: Path, folder: Path, *, steps: int, width: int,
-              device: str, precision: str, workers: int) -> Segmenter:
-    """Train the segmenter of one arm in `folder`, or resume its training; returns it as stored.
-
-    Every arm gets `steps` steps of BATCH windows, with a learning rate that falls linearly to 0.
-    """
-    given = [hash_file(patches / "index.csv"), hash_file(pairs / "index.csv"), str(arm)]
-    train(Segmenter(SegmenterSettings(width)), Windows(sources(arm, index, patches, pairs), steps * BATCH), folder,
-          epochs=0, decay_epochs=1, seed=arm.seed, data_fingerprint=" ".join(given), batch_size=BATCH,
-          device=device, precision=precision, workers=workers)
-    return load_model(Segmenter, folder, device, precision)
-
-
-def otsu_mask(rgb: np.ndarray) -> np.ndarray:
-    """Tissue where gray is at most the image's own threshold by Otsu (1979): (H, W) uint8 in {0, 1}."""
-    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    return cv2.threshold(gray, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)[1]
+    rng, look = rng_of(seed, "plan"), index["subject"].map(looks)
+    home = index[look == SAME].sort_values("patch")
+    subjects, counts = [str(one) for one in rng.permutation(sorted(home["subject"].unique()))], home["subject"].value_counts()
+    taken = 1 + int(np.searchsorted(counts[subjects].cumsum(), HELD_OUT * len(home)))
+    taken = min(taken, len(subjects) - 1)
+    known = pd.concat([home[home["subject"] == subject].sample(frac=1, random_state=rng) for subject in subjects[taken:]])
+    few = {str(n): known.iloc[:n] for n in SIZES if n < len(known)} | {ALL: known}
+    held_out = spread(home[home["subject"].isin(subjects[:taken])], each)
+    tests = {SAME: held_out, OTHER: spread(index[look == OTHER], each), DISTURBED: held_out}
+    return Plan(few, {name: rows for name, rows in tests.items() if len(rows)})
 
 
 def spread(index: pd.DataFrame, each: int) -> pd.DataFrame:
-    """The rows of the test patches, at most `each` per subject (0: all), evenly spread over its patches by name."""
-    subjects = [group for _, group in index[index["split"] == "test"].sort_values("patch").groupby("subject")]
-    return pd.concat([
-        group.iloc[np.linspace(0, len(group) - 1, min(each or len(group), len(group))).round().astype(int)]
-        for group in subjects])
+    """At most `each` rows per subject (0: all), evenly spread over its patches by name."""
+    parts = [group.iloc[np.linspace(0, len(group) - 1, min(each or len(group), len(group))).round().astype(int)]
+             for _, group in index.sort_values("patch").groupby("subject")]
+    return pd.concat(parts) if parts else index
 
 
-def score(models: dict[Arm, Segmenter], test: pd.DataFrame, patches: Path, air_threshold: int,
-          seed: int) -> pd.DataFrame:
-    """METRICS of every model on every test patch, clean and under each nuisance, against the clean image's fine mask.
+def pairs_of(chain: Path, part: str) -> list[Pair]:
+    """The pairs of one part of a chain: "patches", "synthetic" or "pasted"."""
+    names = load_index(chain / part)["patch"] if part == "patches" else read_pairs(chain / part)["pair"]
+    return [(chain / part / "rgb" / f"{name}.webp", chain / part / "fine" / f"{name}.png") for name in names]
 
-    Two rows need no training: "threshold", the rule that made the labels (reading R3), and "Otsu". Returns columns arm,
-    share, seed (text), shift, metric, patch, subject, value.
+
+def changed(chain: Path, change: str, segmenter: Segmenter) -> list[Pair]:
+    """The synthetic pairs of a chain after one of CHANGES.
+
+    segmenter: trained on the real patches of the chain. "1 x n" and "4 x n" keep so many pairs. "filtered" keeps the
+    half whose labels agree best, by Dice, with what the segmenter finds in their images. "relabelled" takes what it
+    finds for the label.
     """
-    rules = {("threshold", 0.0, ""): lambda rgb: tissue_mask(rgb, air_threshold), ("Otsu", 0.0, ""): otsu_mask}
-    rules |= {(arm.name, arm.share, str(arm.seed)): model.predict for arm, model in models.items()}
-    rows = []
-    for patch, subject in tqdm(test[["patch", "subject"]].to_numpy(), desc="testing", unit="patch"):
-        rgb, fine = read_image(patches / "rgb" / f"{patch}.webp"), read_mask(patches / "fine" / f"{patch}.png")
-        label = np.minimum(fine, 1)
-        for shift in (CLEAN, *NUISANCES):
-            shown = rgb if shift == CLEAN else disturb(rgb, shift, patch, seed)
-            for key, predict in rules.items():
-                predicted = predict(shown)
-                rows += [(*key, shift, metric, patch, subject, measure(predicted, label))
-                         for metric, measure in METRICS.items()]
-    return pd.DataFrame(rows, columns=("arm", "share", "seed", "shift", "metric", "patch", "subject", "value"))
+    pairs, classes = pairs_of(chain, "synthetic"), load_classes(chain / "patches")
+    if change in ("1 x n", "4 x n"):
+        return pairs[:int(change[0]) * len(load_index(chain / "patches"))]
+    found = [segmenter.predict(read_image(rgb)) for rgb, _ in pairs]
+    if change == "filtered":
+        dice = [pixel_agreement(mask, foreground(read_mask(fine), classes))["dice"]
+                for mask, (_, fine) in zip(found, pairs)]
+        return [pairs[place] for place in sorted(np.argsort(dice, kind="stable")[len(pairs) // 2:])]
+    relabelled = []
+    for mask, (rgb, fine) in zip(found, pairs):
+        path = chain / "relabelled" / fine.name
+        write_labels(path, mask * np.uint8(min(2, len(classes) - 1)), classes)
+        relabelled.append((rgb, path))
+    return relabelled
+
+
+def train_arm(chain: Path, name: str, sources: Sequence[Sequence[Pair]], *, steps: int, width: int, seed: int,
+              device: str, precision: str, workers: int) -> Segmenter:
+    """Train the segmenter of one arm of a chain, or resume its training; returns it as stored.
+
+    Every arm gets `steps` steps of BATCH windows, with a learning rate that falls linearly to 0.
+    """
+    given = " ".join(hash_file(path) for source in sources for pair in source for path in pair)
+    classes, folder = load_classes(chain / "patches"), chain / "segmenters" / name.replace(" ", "")
+    train(Segmenter(SegmenterSettings(width)), Windows(sources, classes, steps * BATCH), folder, epochs=0,
+          decay_epochs=1, seed=seed, data_fingerprint=given, batch_size=BATCH, device=device, precision=precision,
+          workers=workers)
+    return load_model(Segmenter, folder, device, precision)
+
+
+def score(models: dict[str, Segmenter], tests: dict[str, pd.DataFrame], folder: Path, seed: int) -> pd.DataFrame:
+    """METRICS of each arm's segmenter on each test patch of a plan: columns arm, test, metric, subject, patch, value.
+
+    The test DISTURBED shows each patch under each of NUISANCES; its value is their mean. The labels are those of the
+    clean image.
+    """
+    classes, rows = load_classes(folder), []
+    for test, index in tests.items():
+        for patch, subject in tqdm(index[["patch", "subject"]].to_numpy(), desc=f"testing, {test}", unit="patch"):
+            rgb = read_image(folder / "rgb" / f"{patch}.webp")
+            wanted = foreground(read_mask(folder / "fine" / f"{patch}.png"), classes)
+            views = [disturb(rgb, name, patch, seed) for name in NUISANCES] if test == DISTURBED else [rgb]
+            for arm, model in models.items():
+                values = pd.DataFrame([measure(model.predict(view), wanted) for view in views]).mean()
+                rows += [(arm, test, metric, subject, patch, value) for metric, value in values.items()]
+    return pd.DataFrame(rows, columns=["arm", "test", "metric", "subject", "patch", "value"])
+
+
+def measure(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+    """METRICS of a mask (H, W) in {0, 1} against the one wanted, each in [0, 1]; 1 where neither has an object."""
+    values = {"dice": pixel_agreement(found, wanted)["dice"]}
+    for least in (0.5, 0.75):
+        objects = object_agreement(found, wanted, least)
+        total = objects["found"] + objects["wanted"]
+        values[f"f1_{100 * least:.0f}"] = 2 * objects["matched"] / total if total else 1.0
+    return values | {"boundary_f1": boundary_f1(found, wanted)}
 
 
 def summarise(scores: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """Means over patches, with 95 % intervals over subjects (reading R31): columns COLUMNS, without cohort.
+    """Means over seeds and test patches, with 95 % intervals over both seeds and subjects (reading R31): COLUMNS.
 
-    For each training seed, and as seed "mean" for the mean over seeds. The shift DISTURBED is the mean over
-    nuisances. The arm DIFFERENCE is paired: both arms of a share have the same real patches, seeds and test patches.
+    scores: those of `score` with columns n and seed. seed "mean": over the seeds; a single one has no interval. Each
+    arm but "real" has a second row, "<arm> - real": the paired difference, on the same patches, of the same seed and n.
+    An interval comes from resamples of the seeds, and of the test subjects within each.
     """
-    key = ["arm", "share", "seed", "shift", "metric"]
-    wide = scores.pivot(index=["subject", "patch"], columns=key, values="value")
-
-    def mean_over(level: str, name: str, table: pd.DataFrame) -> pd.DataFrame:
-        mean = table.T.groupby(level=[part for part in key if part != level]).mean().T
-        return pd.concat({name: mean}, axis=1, names=[level]).reorder_levels(key, axis=1)
-
-    shifted = wide.loc[:, wide.columns.get_level_values("shift") != CLEAN]
-    wide = pd.concat([wide, mean_over("shift", DISTURBED, shifted)], axis=1)
-    trained = wide.loc[:, wide.columns.get_level_values("seed") != ""]
-    wide = pd.concat([wide, mean_over("seed", "mean", trained)], axis=1)
-    paired = wide["both"] - wide["real"]
-    wide = pd.concat([wide, pd.concat({DIFFERENCE: paired}, axis=1)], axis=1)
-    subjects = wide.index.get_level_values("subject").to_numpy()
+    wide = scores.pivot(index=["seed", "subject", "patch"], columns=["test", "n", "arm", "metric"], values="value")
+    real = wide.xs("real", axis=1, level="arm")
+    for arm in wide.columns.unique("arm"):
+        if arm != "real":
+            both = wide.xs(arm, axis=1, level="arm")
+            paired = pd.concat({f"{arm} - real": both - real[both.columns]}, axis=1, names=["arm"])
+            wide = pd.concat([wide, paired.reorder_levels(wide.columns.names, axis=1)], axis=1)
     rows = []
-    for column, values in wide.items():
-        values = values.to_numpy()
-        low, high = bootstrap_by_subject(lambda chosen: values[chosen].mean(), subjects, resamples=resamples, seed=seed)
-        rows.append((*column, values.mean(), low, high, len(values)))
-    return pd.DataFrame(rows, columns=COLUMNS[1:])
+    for test in wide.columns.unique("test"):
+        table = wide[test].dropna(how="all").dropna(axis=1)  # without an n that not every seed has
+        groups = [[np.flatnonzero((table.index.get_level_values(0) == one) & (table.index.get_level_values(1) == subject))
+                   for subject in table.loc[one].index.unique(0)] for one in table.index.unique(0)]
+        values, rng = table.to_numpy(), rng_of(seed, "resamples", test)
+        seeds = np.array([values[np.concatenate(subjects)].mean(0) for subjects in groups])
+        drawn = np.array([_resampled(values, groups, rng) for _ in range(resamples)])
+        low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        for place, (n, arm, metric) in enumerate(table.columns):
+            rows.append((n, arm, test, metric, "mean", seeds[:, place].mean(), low[place], high[place]))
+            rows += [(n, arm, test, metric, str(one), value, np.nan, np.nan)
+                     for one, value in zip(table.index.unique(0), seeds[:, place])]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _resampled(values: np.ndarray, groups: list[list[np.ndarray]], rng: np.random.Generator) -> np.ndarray:
+    """Means (D,) of values (N, D) over seeds drawn with replacement, and subjects drawn so within each. groups: rows."""
+    means = []
+    for seed in rng.integers(len(groups), size=len(groups)):
+        subjects = groups[seed]
+        rows = np.concatenate([subjects[one] for one in rng.integers(len(subjects), size=len(subjects))])
+        means.append(values[rows].mean(0))
+    return np.mean(means, axis=0)
+
+
+def verdict(low: float, high: float) -> str:
+    """What an interval of a difference says: "HELPS", "HARMS" or "not told apart"."""
+    return "HELPS" if low > 0 else "HARMS" if high < 0 else "not told apart"

@@ -77,39 +77,49 @@ def slides_speed(table: pd.DataFrame, cost: pd.DataFrame) -> Figure:
     return figure
 
 
-def utility_curves(table: pd.DataFrame, shifts: Sequence[str]) -> Figure:
-    """One row per metric, one column per shift: score against the share of real data, one line per arm, rules dashed.
+UTILITY = {"real": ("real", "o", COLOURS["real"]), "both": ("real + synthetic", "s", VERMILION),
+           "copy-paste": ("real + copy-paste", "D", ORANGE), "synthetic": ("synthetic alone", "^", BLUE)}
 
-    table: from `ppcore.experiments.utility.summarise`. Bars and band: intervals over subjects; dots: single seeds.
+
+def utility_curves(table: pd.DataFrame, tests: Sequence[str], sizes: Sequence[str], metrics: dict[str, str]) -> Figure:
+    """One row per metric, one column per test: score against n, a line per arm.
+
+    table: from `ppcore.experiments.utility.summarise`. Bars: intervals over seeds and subjects; small marks: single seeds.
     """
-    metrics = {"iou": "IoU", "boundary_f1": "boundary F1 (2 px)"}
-    looks = {"real": ("real alone", "o", COLOURS["real"]), "both": ("real and synthetic", "s", VERMILION)}
-    rules = {"threshold": ((0, (5, 3)), "the labels' own threshold"), "Otsu": ((0, (1, 2)), "Otsu's threshold")}
-    figure, axes = plt.subplots(2, len(shifts), figsize=(11, 7.5), sharex=True, squeeze=False)
-    for (row, metric), (column, shift) in product(enumerate(metrics), enumerate(shifts)):
+    figure, axes = plt.subplots(len(metrics), len(tests), figsize=(11, 3.4 * len(metrics)), sharex=True, sharey="row",
+                                squeeze=False)
+    for (row, metric), (column, test) in product(enumerate(metrics), enumerate(tests)):
         axis = axes[row, column]
-        shown = table[(table["metric"] == metric) & (table["shift"] == shift)]
-        shares = sorted(shown.loc[shown["arm"] == "real", "share"].unique())
-        for offset, (arm, (label, marker, colour)) in zip((-0.04, 0.04), looks.items()):
-            own = shown[shown["arm"] == arm].assign(place=lambda rows: rows["share"].map(shares.index) + offset)
-            mean = own[own["seed"] == "mean"].sort_values("share")
-            seeds = own[own["seed"] != "mean"]
-            axis.errorbar(mean["place"], mean["value"],
-                          yerr=[mean["value"] - mean["low"], mean["high"] - mean["value"]], marker=marker,
-                          color=colour, linewidth=1.6, markersize=7, capsize=4, label=label)
-            axis.plot(seeds["place"] + 2.5 * offset, seeds["value"], marker, color=colour, markersize=3.5, alpha=0.45)
-        alone = shown[(shown["arm"] == "synthetic") & (shown["seed"] == "mean")].iloc[0]
-        axis.axhline(alone["value"], color=BLUE, linewidth=1.6, label="synthetic alone (no share)")
-        axis.axhspan(alone["low"], alone["high"], color=BLUE, alpha=0.12, linewidth=0)
-        for rule, (dashes, label) in rules.items():
-            axis.axhline(shown.loc[shown["arm"] == rule, "value"].iloc[0], color="0.45", linewidth=1.4,
-                         linestyle=dashes, label=label)
-        axis.set(xticks=range(len(shares)), xticklabels=[f"{share:.0%}" for share in shares],
-                 xlim=(-0.4, len(shares) - 0.6), ylabel=metrics[metric] if column == 0 else "",
-                 xlabel="share of the real training patches" if row else "", title="" if row else shift)
-    handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1]))
-    order = sorted(handles, key=lambda label: "threshold" in label)
-    figure.legend([handles[label] for label in order], order, loc="outside lower center", ncols=3)
+        for offset, (arm, (label, marker, colour)) in zip((-0.15, -0.05, 0.05, 0.15), UTILITY.items()):
+            own = table[(table["metric"] == metric) & (table["test"] == test) & (table["arm"] == arm)]
+            own = own.assign(place=own["n"].map(list(sizes).index) + offset).sort_values("place")
+            mean, seeds = own[own["seed"] == "mean"], own[own["seed"] != "mean"]
+            axis.errorbar(mean["place"], mean["value"], marker=marker, color=colour, linewidth=1.4, markersize=6,
+                          yerr=[mean["value"] - mean["low"], mean["high"] - mean["value"]], capsize=3, label=label)
+            axis.plot(seeds["place"], seeds["value"], marker, color=colour, markersize=3, alpha=0.45)
+        axis.set(xticks=range(len(sizes)), xticklabels=sizes, xlim=(-0.4, len(sizes) - 0.6),
+                 ylabel=metrics[metric] if column == 0 else "", title="" if row else test,
+                 xlabel="n, labelled patches" if row == len(metrics) - 1 else "")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(UTILITY))
+    return figure
+
+
+def difference_dots(table: pd.DataFrame, tests: Sequence[str], sizes: Sequence[str], title: str) -> Figure:
+    """Dice of each arm minus that of real patches alone, against n; a panel per test. table: as of `utility_curves`."""
+    figure, axes = plt.subplots(1, len(tests), figsize=(11, 3.2), sharey=True, squeeze=False)
+    for axis, test in zip(axes[0], tests):
+        axis.axhline(0, color=UTILITY["real"][2], linewidth=1)
+        for offset, (arm, (label, marker, colour)) in zip((-0.15, 0, 0.15), list(UTILITY.items())[1:]):
+            own = table[(table["metric"] == "dice") & (table["test"] == test) & (table["arm"] == f"{arm} - real")]
+            own = own.assign(place=own["n"].map(list(sizes).index) + offset)
+            mean, seeds = own[own["seed"] == "mean"], own[own["seed"] != "mean"]
+            axis.errorbar(mean["place"], mean["value"], marker=marker, color=colour, linestyle="none", markersize=6,
+                          yerr=[mean["value"] - mean["low"], mean["high"] - mean["value"]], capsize=3, label=label)
+            axis.plot(seeds["place"], seeds["value"], marker, color=colour, markersize=3, alpha=0.45)
+        axis.set(xticks=range(len(sizes)), xticklabels=sizes, xlim=(-0.4, len(sizes) - 0.6), title=test,
+                 xlabel="n, labelled patches")
+    axes[0, 0].set_ylabel(f"{title}, minus that of real")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

@@ -25,12 +25,13 @@ from ppcore.methods.texture import gaussian, thumbnail
 from ppcore.training.method import Method
 
 SIGMA = 4.0  # cells, width of the local means: wider than any structure that a label map could show
+PER_CLASS = 4  # channels: red, green, blue and the spread of their mean
 SEEN = 97  # one tissue pixel in so many tells the colours of tissue
 
 
 def colour_channels(classes: int) -> int:
     """Channels of a colour map for so many classes."""
-    return 4 * (classes - 1)
+    return PER_CLASS * (classes - 1)
 
 
 def colour_map(x: Tensor, image: Tensor) -> Tensor:
@@ -54,7 +55,7 @@ def colour_map(x: Tensor, image: Tensor) -> Tensor:
 
 def colours_shown(maps: Tensor, value: int) -> np.ndarray:
     """The mean colours of class `value` in a colour map (D, H / 8, W / 8) as a picture (H, W, 3) uint8."""
-    rgb = (torch.exp(-maps[4 * value - 4:4 * value - 1]) * 256 - 1).clamp(0, 255).round().to(torch.uint8)
+    rgb = (torch.exp(-maps[PER_CLASS * (value - 1):PER_CLASS * value - 1]) * 256 - 1).clamp(0, 255).round().to(torch.uint8)
     return rgb.permute(1, 2, 0).numpy().repeat(CELL, 0).repeat(CELL, 1)
 
 

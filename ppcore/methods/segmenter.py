@@ -1,4 +1,4 @@
-"""What is the segmenter of notebook 11, and how is it trained? A small U-Net, from an RGB window to tissue or air.
+"""What is the segmenter of notebook 11, and how is it trained? A small U-Net: which pixels of an RGB window are nuclei?
 
 The generator of pix2pix (`ppcore.networks.unet`) is unsuitable: its dropout stays on at test time, and its instance
 norm removes a window's mean brightness, the only cue where tissue fills the window.
@@ -28,7 +28,7 @@ class SegmenterSettings:
 
 
 class Segmenter:
-    """Tissue or air for every pixel, learned by cross-entropy; a method for `ppcore.training.loop.train`."""
+    """Foreground or not for every pixel, learned by cross-entropy; a method for `ppcore.training.loop.train`."""
 
     Settings = SegmenterSettings
     generators = ("segmenter",)
@@ -61,9 +61,9 @@ class Segmenter:
         return {"cross_entropy": loss}
 
     def generate(self, images: Tensor, seeds: Sequence[Seed]) -> Tensor:
-        """Logits of tissue (B, 1, H, W) from images (B, 3, H, W) in [-1, 1]. Seeds have no effect: no noise."""
+        """Logits of the foreground (B, 1, H, W) from images (B, 3, H, W) in [-1, 1]. Seeds have no effect: no noise."""
         return generate(self.networks["segmenter"], images, seeds)
 
     def predict(self, rgb: np.ndarray) -> np.ndarray:
-        """Fine mask (H, W) uint8 in {0, 1} of an image (H, W, 3) uint8: tissue where its probability is above .5."""
+        """Foreground (H, W) uint8 in {0, 1} of an image (H, W, 3) uint8: where its probability is above .5."""
         return to_mask(self.generate(image_to_tensor(rgb)[None], [0])[0])

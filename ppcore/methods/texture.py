@@ -35,6 +35,14 @@ def map_channels(classes: int) -> int:
     return 4 + 2 * (classes - 2)
 
 
+def share_channels(value: int) -> tuple[list[int], int]:
+    """The channels of a texture map that say how much there is of class `value`, and how long its edges are.
+
+    And their sign: for tissue, class 1, they are those of its gaps, so that less is more.
+    """
+    return ([0, 1], -1) if value == 1 else ([2 * value, 2 * value + 1], 1)
+
+
 def texture_map(x: Tensor, y: Tensor) -> Tensor:
     """The texture map of fine masks y under coarse masks x, both (B, 1, H, W) in [-1, 1]: (B, 4, H / 8, W / 8).
 

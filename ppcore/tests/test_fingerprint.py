@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from torch.utils.data import Dataset
 
-from ppcore.experiments.utility import Windows
+from ppcore.experiments.windows import Windows
 from ppcore.masks.patches import PatchDataset
 from ppcore.methods.cyclegan import CycleGAN, Unpaired
 from ppcore.methods.pix2pix import Pix2Pix
@@ -107,7 +107,7 @@ def test_a_data_set_is_its_class_what_it_holds_and_how_it_augments(tmp_path):
                             "folders": {"fine": "PosixPath"}}
     assert parts(Unpaired(pairs)) != parts(Unpaired(PatchDataset(["a", "b"], 1, fine=tmp_path)))
     assert {"Unpaired", "PatchDataset", "read_patch"} <= set(definitions(Unpaired(pairs)))
-    assert {"Windows", "disturb_mildly", "blur", "stain", "MILD", "UNSEEN"} <= set(definitions(Windows([], 1)))
+    assert {"Windows", "disturb_mildly", "blur", "stain", "MILD", "UNSEEN"} <= set(definitions(Windows([], (), 1)))
     many = [PatchDataset([f"{i}" for i in range(count)], 1, fine=tmp_path) for count in (300, 300, 301)]
     assert parts(many[0]) == parts(many[1]) != parts(many[2])
 
