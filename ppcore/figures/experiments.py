@@ -123,6 +123,24 @@ def difference_dots(table: pd.DataFrame, tests: Sequence[str], sizes: Sequence[s
     return figure
 
 
+def stress_lines(table: pd.DataFrame) -> Figure:
+    """Dice along each axis, a panel an axis, a line a segmenter: means over outlines, which are the faint lines.
+
+    table: columns axis, asked, segmenter, dice; the rows of each axis and segmenter outline by outline.
+    """
+    axes_of, colours = table["axis"].unique(), (COLOURS["real"], VERMILION, BLUE, ORANGE)
+    figure, axes = plt.subplots(1, len(axes_of), figsize=(11, 3.2), sharey=True, squeeze=False)
+    for axis, name in zip(axes[0], axes_of):
+        for colour, (segmenter, own) in zip(colours, table[table["axis"] == name].groupby("segmenter", sort=False)):
+            each = own.assign(outline=own.groupby("asked").cumcount()).pivot(index="asked", columns="outline", values="dice")
+            axis.plot(each, color=colour, linewidth=0.7, alpha=0.35)
+            axis.plot(each.mean(axis=1), "o-", color=colour, linewidth=1.8, label=segmenter)
+        axis.set(xlabel=name)
+    axes[0, 0].set_ylabel("Dice")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(colours))
+    return figure
+
+
 def variant_dots(table: pd.DataFrame, bands: dict[str, tuple[float, float]], titles: dict[str, str],
                  others: pd.DataFrame) -> Figure:
     """One panel per metric of `titles`: scores of trainings, with intervals over subjects, and of other methods.

@@ -146,6 +146,16 @@ def nuclei() -> np.ndarray:
     return found
 
 
+def test_label_maps_are_varied_too_when_all_are_used(labelled):
+    folder = data_folder("smoke", "PHANTOM")
+    (folder / "clusters").mkdir()
+    (folder / "clusters" / "index.csv").write_text("patch,cluster,distance,rank\npatch-0,1,1,1\n")
+    (folder / "patches" / "index.csv").write_text("patch,file,subject\npatch-0,f,s\n")
+    first, second, third = from_kinds(labelled, 3, seed=1)
+    assert np.array_equal(first.mask, nuclei()) and second.name == "patch-0_varied1"
+    assert set(np.unique(second.mask)) == {0, 1, 2} and not np.array_equal(second.mask, third.mask)
+
+
 def test_label_maps_are_asked_for_and_stored_with_their_classes(labelled, tmp_path):
     """A drawing with the cohort's palette asks for nuclei, stretched or not; a black and white one warns that it does not."""
     drawn = tmp_path / "drawn"

@@ -1,5 +1,6 @@
 """What does `./run_all.sh test` run? The unit tests, and every notebook twice."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,8 @@ def run_tests() -> int:
                 return status
         executed = sorted((folder / "first" / "data" / "smoke" / "PHANTOM" / "notebooks").glob("*.ipynb"))
         environment |= {"PRIORPATH_HOME": str(folder / "second"), "PRIORPATH_SMOKE": str(folder / "first")}
-        command = [sys.executable, "-P", "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--durations=10",
+        command = [sys.executable, "-P", "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--durations=20",
+                   "-n", str(os.cpu_count()), "--dist", "loadfile",  # a file's tests in one process
                    str(REPOSITORY / "ppcore" / "tests"), *map(str, executed)]
         return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
     finally:

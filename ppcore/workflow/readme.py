@@ -13,7 +13,7 @@ from pathlib import Path
 from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
 from ppcore.study.runs import REPOSITORY
-from ppcore.workflow.results import measured, measures, results, slides_speed_table, speed_table
+from ppcore.workflow.results import measured, measures, results, slides_speed_table, speed_table, useful_tables
 
 MARK, END = "<!-- {} of {}; written by python -m ppcore.workflow.readme -->", "<!-- end -->"
 SPEED, SLIDES_SPEED = "demo/benchmark.csv", "demo/benchmark_slides.csv"
@@ -27,6 +27,7 @@ def parts(runs: Sequence[str], figures: str | Path) -> dict[str, list[Part]]:
     return {"README.md": [("results", " ".join(runs), results(folders))],
             "figures/README.md": [
                 ("measures", " ".join(runs), measures(folders)),
+                ("usefulness", " ".join(runs), useful_tables(folders)),
                 ("speed", SPEED, measured(figures / SPEED, speed_table)),
                 ("speed on slides", SLIDES_SPEED, measured(figures / SLIDES_SPEED, slides_speed_table))]}
 

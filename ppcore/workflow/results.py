@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ppcore.experiments import variants
+from ppcore.experiments import utility, variants
 from ppcore.methods.table import FLOOR, OURS, PRIORPATH
 from ppcore.metrics.findings import COLUMNS, methods_of, read_run, reading, scores, shown, told_apart
 from ppcore.metrics.table import IMAGE_METHODS, LABELS
@@ -23,7 +23,8 @@ def results(folders: Sequence[Path]) -> str:
                  if (folder / "variants.csv").exists()}
     tables = [*(side_by_side(runs, metric, title) for metric, title in SHOWN.items()),
               side_by_side(runs, "image_kd", "kd to real test images", [name for name in IMAGE_METHODS if name != DIRECT])]
-    return "\n".join([*tables, *(f"- {sentence}" for sentence in across(runs, trainings))])
+    sentences = [*across(runs, trainings), *useful(usefulness(folders))]
+    return "\n".join([*tables, *(f"- {sentence}" for sentence in sentences)])
 
 
 def side_by_side(runs: Mapping[str, pd.DataFrame], metric: str, title: str, methods: Sequence[str] = ()) -> str:
@@ -138,6 +139,46 @@ def _chance(tables: Mapping[str, pd.DataFrame], verdicts: Mapping[str, dict[str,
     times = " to ".join(dict.fromkeys(f"{count}" for count in (min(counts), max(counts))))
     return (f"**Chance**: on {' and '.join(trainings)}, pix2pix was trained with {times} seeds each; of the {told} "
             f"comparisons of shapes there that came out better or worse, {unsafe} could change with another seed.")
+
+
+def usefulness(folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
+    """Cohort -> the Dice of `utility.csv` over all seeds, by arm, test and n, where notebook 11 was run."""
+    tables = {folder.name: pd.read_csv(folder / "utility.csv", dtype={"n": str, "seed": str}) for folder in folders
+              if (folder / "utility.csv").exists()}
+    return {cohort: table[(table["seed"] == "mean") & (table["metric"] == "dice")].set_index(["arm", "test", "n"])
+            for cohort, table in tables.items()}
+
+
+def useful(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What synthetic pairs and copy-paste change on other patients of the same look."""
+    parts = []
+    for cohort, table in tables.items():
+        for arm, what in (("both", "synthetic pairs"), ("copy-paste", "pasted nuclei")):
+            rows = table.loc[f"{arm} - real", utility.SAME]
+            changes = ", ".join(f"{row['value']:+.3f} with n = {n} ({utility.verdict(row['low'], row['high'])})"
+                                for n, row in rows.iterrows())
+            parts.append(f"on {cohort} {what} change the Dice of nuclei on other patients by {changes}")
+    return [f"**Worth training on** n labelled patches and pairs from generators that saw these alone (notebook 11): "
+            f"{'; '.join(parts)}."] if parts else []
+
+
+def useful_tables(folders: Sequence[Path]) -> str:
+    """All tests of notebook 11, a table a cohort: real patches alone, then what each arm changes."""
+    pages = []
+    for cohort, table in usefulness(folders).items():
+        sizes = list(dict.fromkeys(table.index.get_level_values("n")))
+        rows = [[f"Dice of nuclei, {cohort}", *(f"n = {n}" for n in sizes)], ["---"] * (len(sizes) + 1)]
+        for test in dict.fromkeys(table.index.get_level_values("test")):
+            own = table.xs(test, level="test")
+            rows.append([f"{test}, real", *(f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+                                            for row in (own.loc["real", n] for n in sizes))])
+            for arm in list(utility.ARMS)[1:]:
+                cells = [own.loc[f"{arm} - real", n] for n in sizes]
+                rows.append([f"{test}, {arm} minus real", *(
+                    f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] {utility.verdict(row['low'], row['high'])}"
+                    for row in cells)])
+        pages.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
+    return "\n".join(pages)
 
 
 def measures(folders: Sequence[Path]) -> str:
