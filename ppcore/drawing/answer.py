@@ -7,12 +7,13 @@ from threading import Lock
 import numpy as np
 import torch
 
-from ppcore.drawing.axis import STAIN, images_along, masks_along
+from ppcore.drawing.axis import STAIN
 from ppcore.drawing.canvas import fill_image, fill_mask
 from ppcore.drawing.models import Choice, Models, open_models
 from ppcore.masks.make import keep_outline
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_labels
+from ppcore.methods.along import images_along, masks_along
 from ppcore.methods.sampling import noise_of
 from ppcore.methods.table import OURS
 from ppcore.networks.noise import draw_noise

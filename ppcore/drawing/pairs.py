@@ -23,7 +23,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ppcore.drawing.answer import Drawing, as_coarse, draw_canvas, draw_fine, draw_images
-from ppcore.drawing.axis import STAIN, share_of
+from ppcore.drawing.axis import STAIN
 from ppcore.drawing.models import Models
 from ppcore.masks.kinds import spread_exemplars
 from ppcore.masks.labels import TABLE, Classes, write_classes, write_labels
@@ -31,6 +31,7 @@ from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index, write_image
 from ppcore.masks.simulate import augment
 from ppcore.masks.sketches import LARGEST_PX, Tissue, load_sketches
+from ppcore.methods.along import share_of
 from ppcore.study.errors import StudyError, some, warn
 from ppcore.study.files import hash_file, read_table, write_text
 from ppcore.study.runs import data_folder

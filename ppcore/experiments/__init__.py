@@ -3,7 +3,7 @@ Imports metrics, methods, slides, training, masks, networks, study.
 
     utility   given n labelled patches, do pairs made from these alone help?
     few       what can be made of a few patches       windows   what a segmenter sees in a step
-    nuisance  what happens to an image between laboratories
+    nuisance  what happens between laboratories       stress    where does a segmenter fail?
     variants  other seeds, other recipes              speed     times compared with a textbook's
     textbook  its steps                               gpu       is a GPU right, how fast, and how good?
     ingredients  parts of the noise GAN, and quality against minutes

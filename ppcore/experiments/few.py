@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -36,6 +35,7 @@ from ppcore.study.seeds import mix, rng_of
 from ppcore.training.loop import train
 from ppcore.training.model_card import load_model
 
+Pair = tuple[Path, Path]  # image, label map
 FORGET = 8.0  # the running mean of a training forgets its first weights by exp(-FORGET)
 PASTED = 0.5  # share of a patch's objects that are pasted into another one
 SOFT = 1.0  # px, sd of the rim of a pasted object
@@ -93,9 +93,7 @@ def train_generators(chain: Path, gan: NoiseGANSettings, image: NoiseImageSettin
 def draw_pairs(chain: Path, gan: NoiseGAN, image: NoiseImage, count: int, seed: int) -> pd.DataFrame:
     """Make `count` pairs from variations (reading R13) of the outlines of the chain's patches; returns their index."""
     classes, patches = load_classes(chain / "patches"), load_index(chain / "patches")["patch"].tolist()
-    coarsen = {"open_size": gan.settings.open_size, "close_size": gan.settings.close_size, "dense": kernels(classes)}
-    outlines = {patch: coarse_mask(read_mask(chain / "patches" / "fine" / f"{patch}.png"), **coarsen)
-                for patch in patches}
+    outlines = dict(zip(patches, read_outlines(chain, gan.settings)[1]))
 
     def pair(patch: str, own: int) -> tuple[np.ndarray, np.ndarray]:
         asked = to_tensor(augment(outlines[patch], own), len(classes))[None]
@@ -103,6 +101,19 @@ def draw_pairs(chain: Path, gan: NoiseGAN, image: NoiseImage, count: int, seed: 
         return labels, to_image(image.generate(to_tensor(labels, len(classes))[None], [mix(own, "image")])[0])
 
     return _store(chain / "synthetic", pair, patches, count, seed, classes)
+
+
+def pairs_of(chain: Path, part: str) -> list[Pair]:
+    """The pairs of one part of a chain: "patches", "synthetic" or "pasted"."""
+    names = load_index(chain / part)["patch"] if part == "patches" else read_pairs(chain / part)["pair"]
+    return [(chain / part / "rgb" / f"{name}.webp", chain / part / "fine" / f"{name}.png") for name in names]
+
+
+def read_outlines(chain: Path, given: NoiseGANSettings) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The label maps of a chain's patches, and their outlines by C as `given`: lists of (H, W) uint8."""
+    labels = [read_mask(path) for _, path in pairs_of(chain, "patches")]
+    return labels, [coarse_mask(one, open_size=given.open_size, close_size=given.close_size, dense=given.dense)
+                    for one in labels]
 
 
 def paste_objects(chain: Path, count: int, seed: int) -> pd.DataFrame:

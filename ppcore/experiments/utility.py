@@ -9,10 +9,10 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from tqdm import tqdm
 
-from ppcore.experiments.few import foreground, read_pairs
+from ppcore.experiments.few import Pair, foreground, pairs_of
 from ppcore.experiments.nuisance import NUISANCES, disturb
-from ppcore.experiments.windows import Pair, Windows
-from ppcore.masks.labels import Classes, load_classes, write_labels
+from ppcore.experiments.windows import Windows
+from ppcore.masks.labels import load_classes, write_labels
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import load_index, read_image
 from ppcore.methods.segmenter import Segmenter, SegmenterSettings
@@ -94,12 +94,6 @@ def spread(index: pd.DataFrame, each: int) -> pd.DataFrame:
     return pd.concat(parts) if parts else index
 
 
-def pairs_of(chain: Path, part: str) -> list[Pair]:
-    """The pairs of one part of a chain: "patches", "synthetic" or "pasted"."""
-    names = load_index(chain / part)["patch"] if part == "patches" else read_pairs(chain / part)["pair"]
-    return [(chain / part / "rgb" / f"{name}.webp", chain / part / "fine" / f"{name}.png") for name in names]
-
-
 def changed(chain: Path, change: str, segmenter: Segmenter) -> list[Pair]:
     """The synthetic pairs of a chain after one of CHANGES.
 
@@ -135,6 +129,13 @@ def train_arm(chain: Path, name: str, sources: Sequence[Sequence[Pair]], *, step
           decay_epochs=1, seed=seed, data_fingerprint=given, batch_size=BATCH, device=device, precision=precision,
           workers=workers)
     return load_model(Segmenter, folder, device, precision)
+
+
+def train_arms(chain: Path, changes: Sequence[str], **how) -> dict[str, Segmenter]:
+    """The segmenters of ARMS and of `changes` of a chain, by name. how: the options of `train_arm`."""
+    models = {arm: train_arm(chain, arm, [pairs_of(chain, part) for part in parts], **how) for arm, parts in ARMS.items()}
+    return models | {change: train_arm(chain, change, [pairs_of(chain, "patches"), changed(chain, change, models["real"])],
+                                       **how) for change in changes}
 
 
 def score(models: dict[str, Segmenter], tests: dict[str, pd.DataFrame], folder: Path, seed: int) -> pd.DataFrame:
@@ -208,3 +209,11 @@ def _resampled(values: np.ndarray, groups: list[list[np.ndarray]], rng: np.rando
 def verdict(low: float, high: float) -> str:
     """What an interval of a difference says: "HELPS", "HARMS" or "not told apart"."""
     return "HELPS" if low > 0 else "HARMS" if high < 0 else "not told apart"
+
+
+def differences(table: pd.DataFrame, arms: Sequence[str]) -> str:
+    """The Dice of arms minus that of "real", with verdicts, a line each. table: from `summarise`."""
+    shown = table[(table["seed"] == "mean") & (table["metric"] == "dice")].set_index(["arm", "test", "n"])
+    return "\n".join(f"{arm}, {test}, n = {n}: {verdict(row['low'], row['high'])}, {row['value']:+.3f} "
+                     f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+                     for arm in arms for (test, n), row in shown.loc[f"{arm} - real"].iterrows())

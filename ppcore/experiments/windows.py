@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ppcore.experiments.few import foreground
+from ppcore.experiments.few import Pair, foreground
 from ppcore.experiments.nuisance import disturb_mildly
 from ppcore.masks.labels import Classes
 from ppcore.masks.make import read_mask
@@ -21,8 +21,6 @@ from ppcore.masks.patches import image_to_tensor, read_image, to_tensor
 
 WINDOW = 128  # px per side
 SCALE = 1.25  # a window is magnified by a factor between 1 / SCALE and SCALE
-
-Pair = tuple[Path, Path]  # image, label map
 
 
 class Windows(Dataset):

@@ -126,13 +126,13 @@ def difference_dots(table: pd.DataFrame, tests: Sequence[str], sizes: Sequence[s
 def stress_lines(table: pd.DataFrame) -> Figure:
     """Dice along each axis, a panel an axis, a line a segmenter: means over outlines, which are the faint lines.
 
-    table: columns axis, asked, segmenter, dice; the rows of each axis and segmenter outline by outline.
+    table: from `ppcore.experiments.stress.stress`.
     """
     axes_of, colours = table["axis"].unique(), (COLOURS["real"], VERMILION, BLUE, ORANGE)
     figure, axes = plt.subplots(1, len(axes_of), figsize=(11, 3.2), sharey=True, squeeze=False)
     for axis, name in zip(axes[0], axes_of):
         for colour, (segmenter, own) in zip(colours, table[table["axis"] == name].groupby("segmenter", sort=False)):
-            each = own.assign(outline=own.groupby("asked").cumcount()).pivot(index="asked", columns="outline", values="dice")
+            each = own.pivot(index="asked", columns="outline", values="dice")
             axis.plot(each, color=colour, linewidth=0.7, alpha=0.35)
             axis.plot(each.mean(axis=1), "o-", color=colour, linewidth=1.8, label=segmenter)
         axis.set(xlabel=name)

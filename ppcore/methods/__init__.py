@@ -10,6 +10,7 @@ One file per method, and:
     colours     the same for an image
     crops       what part of a patch a step sees
     sampling    how a trained generator makes an image
+    along       one thing changes, all else is fixed
     segmenter   image to mask, for notebook 11
     image_pool  older images for CycleGAN's discriminators
     settings    their parameters

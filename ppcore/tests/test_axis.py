@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from ppcore.drawing.answer import draw_fine, draw_images
-from ppcore.drawing.axis import along, images_along, masks_along, share_of
+from ppcore.drawing.axis import along
 from ppcore.drawing.models import Choice, chosen, in_the_box, open_models, outlines_of
 from ppcore.drawing.pairs import Outline, from_sketches, generate_pairs
 from ppcore.masks.make import read_mask
+from ppcore.methods.along import images_along, masks_along, share_of
 from ppcore.methods.texture import share_channels
 from ppcore.run import main
 from ppcore.study.errors import StudyError

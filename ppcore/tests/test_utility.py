@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from ppcore.experiments import few, utility, windows
-from ppcore.experiments.few import choose_objects, copied, copy_patches, draw_pairs, foreground, paste_objects, train_generators
+from ppcore.experiments import few, windows
+from ppcore.experiments.few import choose_objects, copied, copy_patches, draw_pairs, foreground, pairs_of, paste_objects, train_generators
 from ppcore.experiments.nuisance import NUISANCES, disturb, disturb_mildly
-from ppcore.experiments.utility import (ALL, ARMS, CHANGES, DISTURBED, OTHER, SAME, changed, make_plan, measure, pairs_of,
+from ppcore.experiments.utility import (ALL, ARMS, CHANGES, DISTURBED, OTHER, SAME, changed, make_plan, measure,
                                         part_looks, score, summarise, train_arm, verdict)
 from ppcore.experiments.windows import Windows
 from ppcore.masks.labels import MASK, Label
