@@ -33,7 +33,8 @@ MARKERS = {row.name: row.marker for row in ROWS}
 HATCH = {NO_SAMPLE: "////", TOO_FEW: "..", NO_REAL: ""}
 # Of a cohort of real tissue only these may be published, and .gitignore lets only these through: tables, the record,
 # plots of numbers, and pictures of model output alone. Real images, real masks and their outlines may not.
-KEPT = ("*.csv", "run.json", "figure1d.*", "figure3*.*", "plane*.*", "coverage.*", "*_generated.*")
+KEPT = ("*.csv", "run.json", "figure1d.*", "figure3*.*", "plane*.*", "coverage.*", "*_generated.*", "11_utility.*",
+        "11_difference.*", "11_stress.*", "11_axes.*")
 
 
 def may_be_kept(cohort: str, name: str) -> bool:
