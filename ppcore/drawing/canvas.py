@@ -22,6 +22,7 @@ from ppcore.study.seeds import mix, rng_of
 from ppcore.training.method import Method
 
 GLASS = torch.ones(3)  # what a window without tissue becomes in an image: white
+BENT = 1000  # number of the field that bends maps; those of a model's noise count from 0
 BLOCK = 8  # cells per side of a block of noise drawn from one seed
 
 
@@ -137,7 +138,8 @@ def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: 
     """The texture or colour map (C, H / 8, W / 8) of a whole canvas; None for a method without such maps.
 
     Windows that overlap by half each borrow a map for their part of the outline, or have that of `lender`; the maps are
-    blended like windows. Neighbouring windows are cut from this one map, so they agree.
+    blended like windows, and bent, so that no stain or texture ends along a straight line (`bent`). Neighbouring windows
+    are cut from this one map, so they agree. That of a single window stays as it was borrowed.
     """
     library = getattr(method.networks[method.generators[0]], "textures", None)
     if library is None:
@@ -156,7 +158,25 @@ def texture_of(method: Method, mask: np.ndarray, window: tuple[int, int], seed: 
                 borrowed = (library.borrow(to_tensor(seen, method.settings.classes)[None], mix(seed, top, left))
                             if lender is None else library.lend(lender))
                 blended[:, row:row + height, column:column + width] += down * across * borrowed[0]
+    if len(tops) * len(lefts) > 1:
+        blended = bent(blended, min(height, width), seed)
     return torch.nn.functional.pad(blended, (0, width, 0, height), mode="replicate")  # tiles may reach further
+
+
+def bent(field: Tensor, size: int, seed: int) -> Tensor:
+    """A field (C, H, W) with every place taken from another one nearby: by normal distances of sd size / 6 cells.
+
+    The displacement is smooth: it is drawn at nodes size / 2 cells apart, each from the seed and its place. Outside the
+    field, its border is continued.
+    """
+    step, (_, height, width) = max(1, size // 2), field.shape
+    nodes = noise_field("normal", seed, BENT, 2, 0, 0, *(length // step + 2 for length in (height, width)))
+    moved = torch.nn.functional.interpolate(torch.from_numpy(nodes)[None] * size / 6, mode="bicubic", align_corners=True,
+                                            size=[step * (count - 1) + 1 for count in nodes.shape[1:]])
+    down, across = moved[0, :, :height, :width]
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    places = torch.stack([(columns + across) * 2 / max(1, width - 1) - 1, (rows + down) * 2 / max(1, height - 1) - 1], -1)
+    return torch.nn.functional.grid_sample(field[None], places[None], padding_mode="border", align_corners=True)[0]
 
 
 def place_in_cells(place: tuple[int, int]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from torch import nn
 
 from ppcore.drawing.answer import draw_canvas
 from ppcore.drawing.models import Choice, chosen, open_models
-from ppcore.drawing.canvas import (bands, draw_window, fill_image, fill_mask, mirrored, noise_at, noise_field, ramp,
+from ppcore.drawing.canvas import (bent, bands, draw_window, fill_image, fill_mask, mirrored, noise_at, noise_field, ramp,
                                    starts, texture_of)
 from ppcore.drawing.seams import change_across, compare_seams, disagreement, seam_ratio, window_edges
 from ppcore.masks.make import read_mask, write_mask
@@ -87,6 +87,17 @@ def test_windows_get_their_part_of_one_texture_map(overlap):
     wanted = nn.functional.interpolate(whole[None, :1], scale_factor=8)[0, 0, :70, :150] / 8
     torch.testing.assert_close(shown, wanted)
     assert whole[0, :4, :8].ne(whole[0, 4:8, 8:16]).any() and texture_of(unet(), mask, WINDOW, 1) is None
+
+
+def test_a_straight_edge_is_bent_by_about_what_is_asked_for_and_nothing_else_appears():
+    edge = torch.zeros(1, 120, 200)
+    edge[:, :, 100:] = 1
+    moved = bent(edge, 24, 1)
+    where = moved[0].sum(1)  # columns right of the edge, of 200
+    assert 2 < where.std() < 8 and abs(where.mean() - 100) < 4
+    assert moved.min() >= 0 and moved.max() <= 1 and torch.equal(moved, bent(edge, 24, 1))
+    assert not torch.equal(moved, bent(edge, 24, 2))
+    torch.testing.assert_close(bent(edge[:, :60], 24, 1)[:, :24], moved[:, :24])  # it depends on the place alone
 
 
 @pytest.mark.parametrize("shape", SIZES)
