@@ -150,16 +150,17 @@ def usefulness(folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
 
 
 def useful(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """What synthetic pairs and copy-paste change on other patients of the same look."""
+    """What synthetic pairs and copy-paste change on other patients, of the same look and of another one."""
     parts = []
     for cohort, table in tables.items():
-        for arm, what in (("both", "synthetic pairs"), ("copy-paste", "pasted nuclei")):
-            rows = table.loc[f"{arm} - real", utility.SAME]
-            changes = ", ".join(f"{row['value']:+.3f} with n = {n} ({utility.verdict(row['low'], row['high'])})"
-                                for n, row in rows.iterrows())
-            parts.append(f"on {cohort} {what} change the Dice of nuclei on other patients by {changes}")
-    return [f"**Worth training on** n labelled patches and pairs from generators that saw these alone (notebook 11): "
-            f"{'; '.join(parts)}."] if parts else []
+        for test in (utility.SAME, utility.OTHER):
+            for arm, what in (("both", "synthetic pairs"), ("copy-paste", "pasted nuclei")):
+                rows = table[table.index.isin([(f"{arm} - real", test, n) for n in table.index.unique("n")])]
+                changes = ", ".join(f"{row.value:+.3f} ({row.Index[2]}, {utility.verdict(row.low, row.high)})"
+                                    for row in rows.itertuples())
+                parts += [f"{cohort}, {test}, {what} {changes}"] if changes else []
+    return ["**Worth training on** (notebook 11): beside n labelled patches, pairs from generators that saw these alone "
+            f"change the Dice of nuclei on other patients by (n in brackets): {'; '.join(parts)}."] if parts else []
 
 
 def useful_tables(folders: Sequence[Path]) -> str:
