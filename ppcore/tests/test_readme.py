@@ -12,13 +12,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ppcore.experiments.utility import summarise
 from ppcore.experiments.variants import OWN
 from ppcore.study.errors import StudyError
 from ppcore.study.runs import REPOSITORY
 from ppcore.tests.test_paper_figures import METRICS, tidy
+from ppcore.tests.test_utility import scores_of
 from ppcore.workflow import readme
 from ppcore.workflow.readme import END, MARK, SLIDES_SPEED, SPEED, insert, named_runs, parts
-from ppcore.workflow.results import across, markdown, measures, results
+from ppcore.workflow.results import across, markdown, measures, results, useful, usefulness
 
 PAGES = ("README.md", "data/README.md", "figures/README.md", "notebooks/README.md")
 LINK = re.compile(r'\]\(([^)\s]+)\)|<img src="([^"]+)"')
@@ -116,10 +118,19 @@ def test_results_go_between_their_marks_and_nothing_else_changes():
         named_runs("no marks")
 
 
+def test_usefulness_is_told_with_its_verdict_for_the_tests_and_arms_that_were_run(tmp_path):
+    table = summarise(scores_of({1: {"a": 0.05, "b": 0.04}, 2: {"a": 0.05, "c": 0.06}}), 20, 1)
+    (tmp_path / "MINE").mkdir()
+    table.to_csv(tmp_path / "MINE" / "utility.csv", index=False)
+    said = useful(usefulness([tmp_path / "MINE", tmp_path / "OTHER"]))
+    assert len(said) == 1 and said[0].endswith("(n in brackets): MINE, same look, synthetic pairs +0.050 (4, HELPS).")
+    assert useful({}) == []
+
+
 def test_an_error_changes_neither_page(stored, monkeypatch, capsys):
     (stored / "figures").mkdir()
     (stored / "demo").rename(stored / "figures" / "demo")
-    marks = {"README.md": ["results"], "figures/README.md": ["measures", "speed", "speed on slides"]}
+    marks = {"README.md": ["results"], "figures/README.md": ["measures", "usefulness", "speed", "speed on slides"]}
     for page, kinds in marks.items():
         (stored / page).write_text("".join(f"{MARK.format(kind, 'demo/Z')}\n{END}\n" for kind in kinds))
     for name in (SPEED, SLIDES_SPEED):
