@@ -159,8 +159,9 @@ def useful(tables: Mapping[str, pd.DataFrame]) -> list[str]:
                 changes = ", ".join(f"{row.value:+.3f} ({row.Index[2]}, {utility.verdict(row.low, row.high)})"
                                     for row in rows.itertuples())
                 parts += [f"{cohort}, {test}, {what} {changes}"] if changes else []
-    return ["**Worth training on** (notebook 11): beside n labelled patches, pairs from generators that saw these alone "
-            f"change the Dice of nuclei on other patients by (n in brackets): {'; '.join(parts)}."] if parts else []
+    return ["**Worth training on** (notebook 11): added to n labelled patches, synthetic pairs from generators that saw these "
+            "alone, or the patches with one another's nuclei pasted in, change the Dice of nuclei on other patients by (n in "
+            f"brackets): {'; '.join(parts)}."] if parts else []
 
 
 def useful_tables(folders: Sequence[Path]) -> str:
