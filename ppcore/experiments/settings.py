@@ -1,10 +1,10 @@
-"""Which parameters do the experiments have? Those of notebooks 11 to 15."""
+"""Which parameters do the experiments have? Those of notebooks 11 to 16."""
 
 from pydantic import BaseModel, Field
 
 
 class ExperimentsSettings(BaseModel):
-    """Experiments: notebooks 11 to 15."""
+    """Experiments: notebooks 11 to 16."""
 
     utility_pairs: int = Field(256, ge=2, le=100_000, description="synthetic pairs of each chain")
     utility_generator_steps: int = Field(20_000, ge=2, description="steps of each generator of a chain")
@@ -18,6 +18,8 @@ class ExperimentsSettings(BaseModel):
 
     ingredient_epochs: int = Field(4, ge=1, description="epochs of each training that leaves an ingredient out")
     ladder_rungs: int = Field(4, ge=1, le=10, description="trainings of 1, 2, 4 ... epochs, each on its own, per model")
+    image_ingredient_epochs: int = Field(2, ge=1, description="the same, of the noise image model")
+    image_ladder_rungs: int = Field(3, ge=1, le=10, description="the same, of the noise image model")
 
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
     benchmark_height: int = Field(512, ge=32, le=4096, description="px")

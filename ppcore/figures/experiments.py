@@ -36,15 +36,17 @@ def ratio_bars(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def ladder_lines(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
+def ladder_lines(table: pd.DataFrame, titles: dict[str, str], beside: dict[str, dict[str, float]] | None = None) -> Figure:
     """Quality against minutes of one core, on a logarithmic axis; a panel per measure of `titles`, a line per method.
 
-    table: columns method, minutes, and the measures.
+    table: columns method, minutes, and the measures. beside: measures of what is not trained, by its name: level lines.
     """
     figure, axes = plt.subplots(1, len(titles), figsize=(11, 3.2), squeeze=False)
     for axis, (measure, title) in zip(axes[0], titles.items()):
         for method, group in table.groupby("method", sort=False):
             axis.plot(group["minutes"], group[measure], "o-", color=COLOURS[method], label=find(method).label)
+        for name, values in (beside or {}).items():
+            axis.axhline(values[measure], color="0.4", linewidth=1, linestyle="--", label=name)
         axis.set(xlabel="minutes of one core", title=title)
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter(lambda minutes, place: f"{minutes:g}")

@@ -9,9 +9,8 @@ from ppcore.masks.stain import label_made
 from ppcore.masks.stain_cut import Cut
 from ppcore.metrics.control import iou
 from ppcore.metrics.frechet import fid_kid
-from ppcore.metrics.image import DESCRIPTORS, air_sums, describe_images, draws_apart
+from ppcore.metrics.image import DESCRIPTORS, air_sums, draws_apart
 from ppcore.metrics.morphometry import mmd, mmd_interval, wasserstein
-from ppcore.metrics.perception import perceived
 from ppcore.metrics.repetition import image_repetition
 from ppcore.metrics.rows import perception_rows, window_rows
 from ppcore.metrics.sets import ImageSet
@@ -22,22 +21,20 @@ from ppcore.metrics.windows import Windows
 Images = Sequence[np.ndarray]  # (H, W, 3) uint8 each
 
 
-def image_rows(real: Images, synthetic: Images, subjects_real: np.ndarray,
-               subjects_synthetic: np.ndarray, *, permutations: int, resamples: int, seed: int,
+def image_rows(real: ImageSet, synthetic: ImageSet, *, permutations: int, resamples: int, seed: int,
                weights=None) -> list[dict]:
-    """Rows that compare two sets of RGB images (H, W, 3): FID, KID, kd and fd (as for masks), MMD and Wasserstein of
-    colours and detail (`ppcore.metrics.image`). subjects_*: label of each image, (N,), as in `MaskSet`."""
-    n = len(synthetic)
+    """Rows that compare two sets of images: FID, KID, kd and fd (as for masks), MMD and Wasserstein of colours and
+    detail (`ppcore.metrics.image`)."""
+    n, subjects = len(synthetic.images), (real.masks.subjects, synthetic.masks.subjects)
     scores = {"fid": NO_WEIGHTS, "kid": NO_WEIGHTS, "n": n}
     if weights is not None:
-        scores = fid_kid(synthetic, real, weights, seed=seed)
-    described = describe_images(real), describe_images(synthetic)
+        scores = fid_kid(synthetic.images, real.images, weights, seed=seed)
+    described = real.descriptors, synthetic.descriptors
     distance, p = mmd(*described, permutations, seed)
-    interval = mmd_interval(*described, subjects_real, subjects_synthetic, resamples, seed)
+    interval = mmd_interval(*described, *subjects, resamples, seed)
     distances = wasserstein(*described)
-    seen = [perceived(images) for images in (real, synthetic)]
     return [*(row_of(f"image_{name}", scores[name], scores["n"]) for name in ("fid", "kid")),
-            *perception_rows(*seen, subjects_real, subjects_synthetic, resamples=resamples, seed=seed, prefix="image_"),
+            *perception_rows(real.features, synthetic.features, *subjects, resamples=resamples, seed=seed, prefix="image_"),
             row_of("image_mmd2", distance, n, *interval), row_of("image_mmd_p", p, n),
             row_of("image_w1_mean", distances.mean(), n),
             *(row_of(f"image_w1_{name}", value, n) for name, value in zip(DESCRIPTORS, distances))]
@@ -79,8 +76,7 @@ def image_likeness_rows(real: ImageSet, synthetic: ImageSet, coarsen: Callable[[
 
     options: resamples and seed. The rows of `image_rows`, `image_air_row` and `image_repetition_rows`.
     """
-    return [*image_rows(real.images, synthetic.images, real.masks.subjects, synthetic.masks.subjects,
-                        permutations=permutations, weights=weights, **options),
+    return [*image_rows(real, synthetic, permutations=permutations, weights=weights, **options),
             image_air_row(real, synthetic, **options), *image_repetition_rows(synthetic, coarsen)]
 
 
@@ -92,19 +88,25 @@ def image_dice_rows(synthetic: ImageSet, cut: Cut, mpp: float, air_threshold: in
     `masks.stain.label`, made the maps of real images with the scale of their subjects. Here it is `label_made`, so that
     real images, too, are a little below 1: they show what a method can reach.
     """
-    asked = synthetic.masks
-    found = [label_made(rgb, tissue_mask(rgb, air_threshold), cut, mpp) for rgb in synthetic.images]
-    rows = []
-    for value, named in prefixes(asked.classes).items():
-        pairs = [(one == value, other == value) for one, other in zip(found, asked.masks, strict=True)]
-        both = np.array([np.count_nonzero(one & other) for one, other in pairs])
-        either = np.array([np.count_nonzero(one) + np.count_nonzero(other) for one, other in pairs])
-        rows.append(bootstrapped(f"{named}image_dice", len(found), lambda i, b=both, e=either: _dice(b[i], e[i]),
-                                 asked.subjects, resamples=resamples, seed=seed))
-    return rows
+    return [bootstrapped(f"{named}image_dice", len(synthetic.images), lambda i, b=both, e=either: dice(b[i], e[i]),
+                         synthetic.masks.subjects, resamples=resamples, seed=seed)
+            for named, (both, either) in labels_shown(synthetic, cut, mpp, air_threshold).items()]
 
 
-def _dice(both: np.ndarray, either: np.ndarray) -> float:
+def labels_shown(made: ImageSet, cut: Cut, mpp: float, air_threshold: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each further class, as `prefixes` name it: px that are of it in the image and in its map, (N,), and px that
+    are in the one plus px in the other, (N,). In the image `label_made` says so."""
+    found = [label_made(rgb, tissue_mask(rgb, air_threshold), cut, mpp) for rgb in made.images]
+    counts = {}
+    for value, named in prefixes(made.masks.classes).items():
+        pairs = [(one == value, other == value) for one, other in zip(found, made.masks.masks, strict=True)]
+        counts[named] = (np.array([np.count_nonzero(one & other) for one, other in pairs]),
+                         np.array([np.count_nonzero(one) + np.count_nonzero(other) for one, other in pairs]))
+    return counts
+
+
+def dice(both: np.ndarray, either: np.ndarray) -> float:
+    """Dice over all images, from counts of `labels_shown`; nan without any px."""
     return 2 * both.sum() / either.sum() if either.any() else float("nan")
 
 

@@ -14,6 +14,7 @@ from ppcore.masks.make import read_mask
 from ppcore.masks.patches import read_image
 from ppcore.masks.shapes import describe_all
 from ppcore.metrics.copying import small_masks
+from ppcore.metrics.image import describe_images
 from ppcore.metrics.perception import perceived
 from ppcore.study.files import read_table
 
@@ -80,6 +81,16 @@ class ImageSet:
 
     images: Sequence[np.ndarray]
     masks: MaskSet
+
+    @cached_property
+    def descriptors(self) -> np.ndarray:
+        """Colours and detail of each image, (N, 10) (`ppcore.metrics.image`)."""
+        return describe_images(self.images)
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """What a network trained on photographs sees of each image, (N, 1280)."""
+        return perceived(self.images)
 
 
 def read_set(folder: Path, names: Iterable[str], subjects: Iterable[str], ending: str = "",

@@ -14,6 +14,7 @@ from ppcore.masks.patches import (PatchDataset, check_enough, image_to_tensor, r
                                   write_image)
 from ppcore.metrics.image import DESCRIPTORS, describe_image, describe_images
 from ppcore.metrics.image_rows import image_control_row, image_rows
+from ppcore.metrics.sets import ImageSet, MaskSet
 from ppcore.metrics.table import image_table, table_2
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file
@@ -45,7 +46,8 @@ def test_image_rows_tell_a_tint_and_a_blur_from_more_of_the_same():
     tinted, blurred = [image(i, tint=20) for i in range(20)], [cv2.blur(rgb, (3, 3)) for rgb in same]
     mmd2, p = {}, {}
     for name, group in (("same", same), ("tinted", tinted), ("blurred", blurred)):
-        rows = image_rows(real, group, *[np.arange(20) % 5] * 2, permutations=99, resamples=20, seed=0)
+        both = [ImageSet(images, MaskSet([], np.arange(20) % 5)) for images in (real, group)]
+        rows = image_rows(*both, permutations=99, resamples=20, seed=0)
         rows = {row["metric"]: row["value"] for row in rows}
         mmd2[name], p[name] = float(rows["image_mmd2"]), float(rows["image_mmd_p"])
         assert rows["image_fid"] == rows["image_kid"] == "no weights"

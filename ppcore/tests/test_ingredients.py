@@ -1,18 +1,22 @@
-"""Does notebook 15 leave out one ingredient at a time, and measure what it says?"""
+"""Do notebooks 15 and 16 leave out one ingredient at a time, and measure what they say?"""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from ppcore.experiments.image_ingredients import image_ingredients, images_measured
 from ppcore.experiments.ingredients import ALL, CHANGES, ingredients, measured, seconds_per_step
 from ppcore.masks.labels import MASK, Label, kernels
-from ppcore.masks.make import coarse_mask
+from ppcore.masks.make import coarse_mask, tissue_mask
+from ppcore.masks.stain import classes_of, label
 from ppcore.methods.noise_gan import NoiseGANSettings
-from ppcore.metrics.sets import MaskSet
+from ppcore.methods.noise_image import NoiseImageSettings
+from ppcore.metrics.sets import ImageSet, MaskSet
 from ppcore.tests.test_rulers import tissue, wallpaper
+from ppcore.tests.test_stain import CELLS, learnt, paint
 
 
 def test_every_training_but_the_first_lacks_one_ingredient():
@@ -67,3 +71,31 @@ def test_a_step_is_timed_without_its_warm_up():
 
     method = Slow()
     assert seconds_per_step(method, [{"x": torch.ones(2)}] * 4, 3, 5) > 0 and method.calls == 7
+
+
+def test_every_training_of_the_image_model_but_the_first_is_given_less():
+    own = NoiseImageSettings(classes=3)
+    trainings = image_ingredients(own)
+    found = {name: (maps, {key for key, value in asdict(settings).items() if value != asdict(own)[key]})
+             for name, (maps, settings) in trainings.items()}
+    assert found == {ALL: ("fine", set()), "from tissue and air": ("tissue", {"classes"}),
+                     "from the outline": ("coarse", {"air"}), "without noise": ("fine", {"noise"}),
+                     "without colour map": ("fine", {"colours"})}
+    assert "from tissue and air" not in image_ingredients(replace(own, classes=2))  # it is given no more anyway
+
+
+def test_real_images_measure_as_real_and_nuclei_in_other_places_are_not_those_asked_for():
+    slides = [paint(0.4 * CELLS, strength=strength, seed=i) for i, strength in enumerate((0.8, 1.0, 1.2, 1.0))]
+    cut = learnt(slides)
+    maps = [label(rgb, tissue_mask(rgb, 204), cut, str(i), 1.0) for i, rgb in enumerate(slides)]
+    masks = MaskSet(maps, np.arange(4), classes_of("he", 1.0))
+    outlines = [coarse_mask(np.minimum(each, 1)) for each in maps]
+    real = ImageSet(slides, masks)
+    kinds = {"again": [paint(0.4 * CELLS, seed=i + 9) for i in range(4)], "green": [rgb[..., [1, 0, 2]] for rgb in slides],
+             "moved": [np.roll(rgb, 10, axis=1) for rgb in slides]}
+    found = {name: images_measured(real, outlines, ImageSet(images, masks), [np.stack([slides[0], slides[0] + 1])], cut)
+             for name, images in kinds.items()}
+    assert found["again"]["diversity"] == 0.5
+    assert found["green"]["kd"] > found["again"]["kd"] + 0.05 and found["green"]["mmd2"] > found["again"]["mmd2"] + 0.1
+    assert found["again"]["nuclei: image_dice"] > 0.9 > 0.4 > found["moved"]["nuclei: image_dice"]
+    assert set(images_measured(real, outlines, real)) == {"kd", "mmd2", "repetition", "diversity"}  # without a labeller

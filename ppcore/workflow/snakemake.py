@@ -27,7 +27,7 @@ from ppcore.workflow.parameters import study_settings
 from ppcore.workflow.surroundings import surroundings, why_unwritable
 
 WORKFLOW = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10")  # the notebooks of a plain run, in order
-BY_NAME = ("11", "12", "13", "14", "15")  # run only when --only names them
+BY_NAME = ("11", "12", "13", "14", "15", "16")  # run only when --only names them
 USUAL = ("Assuming unrestricted", "Building DAG", "Using shell", "Provided ", "Select jobs", "Execute ", "Waiting at most",
          "Exiting because", "Elapsed time", "At least one job did not")  # of Snakemake in any run
 MOST_LINES = 12  # of its errors, in the closing table

@@ -13,13 +13,11 @@ import cv2
 import numpy as np
 import torch
 
+from ppcore.experiments.image_ingredients import likeness
 from ppcore.experiments.ingredients import measured
 from ppcore.masks.make import coarse_mask
 from ppcore.masks.patches import read_image
-from ppcore.metrics.image import describe_images
-from ppcore.metrics.morphometry import mmd
-from ppcore.metrics.perception import cubic_kernel, perceived
-from ppcore.metrics.sets import MaskSet
+from ppcore.metrics.sets import ImageSet, MaskSet, Shown
 from ppcore.study.files import atomic
 from ppcore.study.interrupt import end_with
 
@@ -42,33 +40,31 @@ def _prepare(owner: str) -> None:
 
 @dataclass(frozen=True)
 class Real:
-    """The test set, described once. descriptors, seen: of its images, (N, 10) and (N, 1280), the latter None without kd."""
+    """The test set, described once. kd: whether the network that it needs is installed."""
 
-    masks: MaskSet
-    descriptors: np.ndarray
-    seen: np.ndarray | None
+    images: ImageSet
+    kd: bool
 
 
 def describe_real(masks: MaskSet, images: Sequence[Path], kd: bool) -> Real:
-    """Describe the test set; what it computes of `masks` stays with them."""
-    assert len(masks.descriptors) == len(images)
-    pictures = [read_image(path) for path in images]
-    if kd:
-        assert len(masks.features) == len(images)
-    return Real(masks, describe_images(pictures), perceived(pictures) if kd else None)
+    """Describe the test set; what is computed of it stays with it."""
+    real = Real(ImageSet(Shown(images, read_image), masks), kd)
+    for found in (masks, real.images):
+        assert len(found.descriptors) == len(images) and not (kd and len(found.features) != len(images))
+    return real
 
 
 def mask_numbers(real: Real, outlines: Sequence[np.ndarray], made: Sequence[np.ndarray],
                  several: Sequence[np.ndarray] = ()) -> dict[str, float]:
     """`ingredients.measured` of made masks (H, W) and of several, (S, H, W), for the first outlines."""
-    return measured(real.masks, outlines, MaskSet(made, real.masks.subjects), several,
-                    [real.masks.masks[i] for i in range(len(several))], coarse_mask, kd=real.seen is not None)
+    truth = real.images.masks
+    return measured(truth, outlines, MaskSet(made, truth.subjects), several,
+                    [truth.masks[i] for i in range(len(several))], coarse_mask, kd=real.kd)
 
 
 def image_numbers(real: Real, made: Sequence[np.ndarray]) -> dict[str, float]:
     """`mmd2` of colours and detail, and `kd`, of made images (H, W, 3) uint8."""
-    kd = float("nan") if real.seen is None else mmd(real.seen, perceived(made), 0, kernel=cubic_kernel)[0]
-    return {"kd": kd, "mmd2": mmd(real.descriptors, describe_images(made), 0)[0]}
+    return likeness(real.images, ImageSet(made, real.images.masks), real.kd)
 
 
 def write_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
