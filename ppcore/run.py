@@ -95,8 +95,9 @@ def _parser() -> argparse.ArgumentParser:
                         help="override parameters of the profile")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--from", dest="start", metavar="NN", help="run notebook NN and all later ones again")
-    which.add_argument("--only", metavar="NN", help="run only notebook NN again; 11 (usefulness), 12 "
-                                                    "(variants), 13, 14 (speed) and 15 only this way")
+    which.add_argument("--only", nargs="+", metavar="NN", help="run only these notebooks again; 11 (usefulness), 12 "
+                                                               "(variants), 13, 14 (speed), 15 and 16 (what models "
+                                                               "need) only this way")
     which.add_argument("--force", action="store_true", help="run everything again")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N",
                         help="CPU cores to use at once, or jobs with --executor (default: all)")

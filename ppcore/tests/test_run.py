@@ -175,3 +175,7 @@ def test_only_runs_one_notebook_and_its_cohort_is_locked_meanwhile():
         assert status == 2 and "is already being run by process" in said
     status, said = run_all("--profile", "smoke", "--only", "09", home=SMOKE)
     assert status == 0 and "09_figures  done" in said and "08_evaluation" not in said
+    status, said = run_all("--profile", "smoke", "--dry-run", "--only", "12", "09", home=SMOKE)
+    assert status == 0 and re.findall(r"would run (\d\d)_", said) == ["09", "12"]
+    status, said = run_all("--profile", "smoke", "--dry-run", "--only", "09", "17", home=SMOKE)
+    assert status == 2 and "--only 17: there is no such notebook" in said

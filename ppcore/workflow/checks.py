@@ -13,7 +13,7 @@ from ppcore.workflow.surroundings import surroundings
 
 
 def run_tests() -> int:
-    """Run the smoke profile in an empty folder, then the unit tests and, in another folder, its notebooks again.
+    """Run the smoke profile in an empty folder, then the unit tests and, meanwhile, its notebooks again in another folder.
 
     nbval runs them again. It compares the outputs of the cells tagged `nbval-check-output`, so two runs must print the
     same. Returns the exit status of what failed, 0 if nothing did.
@@ -21,18 +21,24 @@ def run_tests() -> int:
     folder = Path(tempfile.mkdtemp(prefix="priorpath-test-"))
     try:
         environment = {**surroundings(folder), "PRIORPATH_HOME": str(folder / "first")}
-        for more in ([], *(["--only", number] for number in BY_NAME)):
+        for more in ([], ["--only", *BY_NAME]):
             command = [sys.executable, "-P", "-m", "ppcore.run", "--profile", "smoke", *more]
             status = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
             if status:
                 return status
         executed = sorted((folder / "first" / "data" / "smoke" / "PHANTOM" / "notebooks").glob("*.ipynb"))
         environment |= {"PRIORPATH_HOME": str(folder / "second"), "PRIORPATH_SMOKE": str(folder / "first")}
-        many = ["-n", str(os.cpu_count()), "--dist", "loadfile"]  # processes; the tests of a file run in one of them
-        statuses = [subprocess.run([sys.executable, "-P", "-m", "pytest", *what], cwd=REPOSITORY, env=environment,
-                                   check=False).returncode
-                    for what in ([*many, "--durations=20", str(REPOSITORY / "ppcore" / "tests")],
-                                 ["--nbval-lax", "--nbval-current-env", *map(str, executed)])]
-        return max(statuses)
+        pytest = [sys.executable, "-P", "-m", "pytest"]
+        with open(folder / "notebooks.txt", "w+", encoding="utf-8") as said, subprocess.Popen(
+                [*pytest, "--nbval-lax", "--nbval-current-env", *map(str, executed)], cwd=REPOSITORY, env=environment,
+                stdout=said, stderr=subprocess.STDOUT) as notebooks:
+            # processes; the tests of a file run in one of them
+            many = ["-n", str(os.cpu_count()), "--dist", "loadfile", "--durations=20"]
+            units = subprocess.run([*pytest, *many, str(REPOSITORY / "ppcore" / "tests")], cwd=REPOSITORY,
+                                   env=environment, check=False)
+            notebooks.wait()
+            said.seek(0)
+            print(said.read())
+        return max(units.returncode, notebooks.returncode)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -79,12 +79,12 @@ def run_study(options: Namespace, passed_on: list[str]) -> int:
 
 
 def _numbers(options: Namespace) -> list[str]:
-    """The notebooks of this run."""
-    for option, number in (("--from", options.start), ("--only", options.only)):
-        known = WORKFLOW + (BY_NAME if option == "--only" else ())
-        if number is not None and number not in known:
+    """The notebooks of this run, in the study's order."""
+    asked = [("--from", options.start, WORKFLOW)] if options.start is not None else []
+    for option, number, known in asked + [("--only", number, WORKFLOW + BY_NAME) for number in options.only or ()]:
+        if number not in known:
             raise StudyError(f"{option} {number}: there is no such notebook; wanted one of {', '.join(known)}")
-    return [options.only] if options.only else list(WORKFLOW)
+    return sorted(set(options.only)) if options.only else list(WORKFLOW)
 
 
 def _rule(number: str) -> str:
@@ -165,7 +165,7 @@ def _command(options: Namespace, run_file: Path, numbers: list[str]) -> list[str
     if again:
         command += ["--forcerun", *(_rule(number) for number in again)]
     if options.only:
-        command += ["--allowed-rules", _rule(options.only), "study"]
+        command += ["--allowed-rules", *map(_rule, numbers), "study"]
     # of what it says, the closing table needs only the errors
     return command + (["--dry-run"] if options.dry_run else ["--quiet", "rules", "progress", "reason", "host"])
 
