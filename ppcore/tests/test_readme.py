@@ -87,6 +87,17 @@ def test_several_runs_stand_side_by_side(stored):
     assert "of the 2 cohorts with intervals, PriorPath is better than COPY on 2, CycleGAN on 2, DCGAN on 1, " in text
 
 
+def test_a_run_of_label_maps_stands_in_the_table_of_images_alone(stored):
+    shutil.copytree(stored / "demo" / "X", stored / "demo" / "Y")
+    images = tidy([("noise-image", "image_kd", 0.08, 0.06, 0.1)])
+    pd.concat([METRICS, images]).to_csv(stored / "demo" / "X" / "metrics.csv", index=False)
+    nuclei = tidy([("pix2pix", "nuclei: count", 20, 10, 30)])
+    pd.concat([METRICS, images, nuclei]).to_csv(stored / "demo" / "Y" / "metrics.csv", index=False)
+    text = results([stored / "demo" / name for name in "XY"])
+    assert "| MMD² to real test masks | X |\n" in text and "| kd to real test images | X | Y |\n" in text
+    assert "of the one cohort with intervals, PriorPath is better than COPY on 1" in text
+
+
 def test_the_sentences_over_several_runs_follow_from_the_numbers():
     """Y: PriorPath is worse than DEPAS in shapes, not told apart from CycleGAN. Z: nothing has an interval."""
     other = METRICS.copy()

@@ -17,13 +17,17 @@ SHORT = {"mmd2": "shapes (MMD²)", "kd": "Texture (kd)"}
 
 
 def results(folders: Sequence[Path]) -> str:
-    """README's tables, MMD² and kd of every method in every run, and their sentences."""
+    """README's tables, MMD² and kd of every method in every run, and their sentences.
+
+    Masks of further classes have descriptors and colours of their own: their runs are only in the table of images.
+    """
     runs = {folder.name: read_run(folder)[0] for folder in folders}
+    tissue = {cohort: metrics for cohort, metrics in runs.items() if not metrics["metric"].str.contains(": ").any()}
     trainings = {folder.name: pd.read_csv(folder / "variants.csv") for folder in folders
                  if (folder / "variants.csv").exists()}
-    tables = [*(side_by_side(runs, metric, title) for metric, title in SHOWN.items()),
+    tables = [*(side_by_side(tissue, metric, title) for metric, title in SHOWN.items()),
               side_by_side(runs, "image_kd", "kd to real test images", [name for name in IMAGE_METHODS if name != DIRECT])]
-    sentences = [*across(runs, trainings), *useful(usefulness(folders))]
+    sentences = [*across(tissue, trainings), *useful(usefulness(folders))]
     return "\n".join([*tables, *(f"- {sentence}" for sentence in sentences)])
 
 
