@@ -18,8 +18,8 @@ class ExperimentsSettings(BaseModel):
 
     ingredient_epochs: int = Field(4, ge=1, description="epochs of each training that leaves an ingredient out")
     ladder_rungs: int = Field(4, ge=1, le=10, description="trainings of 1, 2, 4 ... epochs, each on its own, per model")
-    image_ingredient_epochs: int = Field(2, ge=1, description="the same, of the noise image model")
-    image_ladder_rungs: int = Field(3, ge=1, le=10, description="the same, of the noise image model")
+    image_ingredient_epochs: int = Field(2, ge=1, description="epochs of a noise image model that lacks an ingredient")
+    image_ladder_rungs: int = Field(3, ge=1, le=10, description="noise image models of 1, 2, 4 ... epochs, each on its own")
 
     benchmark_threads: int = Field(2, ge=1, le=256, description="CPU threads of the benchmark")
     benchmark_height: int = Field(512, ge=32, le=4096, description="px")
