@@ -1,9 +1,9 @@
 """What does an outline leave open, and where does it come from when a mask is made?
 
 Many fine masks fit one outline. A **texture map** says on a grid of 8 px which of them is meant: how many gaps the
-tissue has, how long their edges are, and in which direction they run; of label maps also how much there is of each
-further class, and how long its edges are. In training it is the patch's own. When a mask is made, it is borrowed from
-a training patch with a similar outline, so that draws differ and textures stay plausible.
+tissue has, how long their edges are, and in which direction they run; of label maps also how much more there is of each
+further class, and of its edges, than the outline lets expect. In training it is the patch's own. When a mask is made,
+it is borrowed from a training patch with a similar outline, so that draws differ and textures stay plausible.
 """
 
 from collections.abc import Sequence
@@ -76,6 +76,28 @@ def room(x: Tensor) -> Tensor:
     return local(layers(x)[0].float())
 
 
+def shares_asked(x: Tensor) -> Tensor:
+    """Local share of the tissue of coarse label maps (B, K, H, W) that is of each further class: (B, K - 2, H / 8, W / 8)."""
+    tissue, *further = (layer.float() for layer in layers(x))
+    return torch.cat([tissue[:, :0, ::CELL, ::CELL], *(local(one) / (local(tissue) + 0.05) for one in further)], 1)
+
+
+def beyond(maps: Tensor, asked: Tensor, rooms: Tensor) -> Tensor:
+    """Texture maps (N, D, h, w) without what their outlines let expect, so that a borrowed one does not overrule them.
+
+    asked: `shares_asked` of the outlines. From the channels of each further class, the line through all cells that tells
+    them from its share in the outline is subtracted; cells count as much as they have tissue, rooms (N, 1, h, w).
+    """
+    maps, weight = maps.clone(), rooms[:, 0]
+    for number, share in enumerate(asked.unbind(1)):
+        apart = share - (weight * share).sum() / weight.sum()
+        for channel in share_channels(2 + number)[0]:
+            mean = (weight * maps[:, channel]).sum() / weight.sum()
+            slope = (weight * apart * maps[:, channel]).sum() / (weight * apart.square()).sum().clamp(min=1e-6)
+            maps[:, channel] -= mean + slope * apart
+    return maps
+
+
 def local(field: Tensor) -> Tensor:
     """Local means of a field (B, C, H, W) on the grid of the map."""
     return gaussian(F.avg_pool2d(field, CELL), SIGMA)
@@ -97,7 +119,8 @@ class TexturedCrops(Dataset):
     C: `classes.channels`. D: `map_channels`. An epoch shows about as many pixels as the patches have. A crop's coarse
     mask is that of the crop itself (`ppcore.masks.make.coarse_mask`). Crops are flipped and transposed at random, and
     of those that are almost all air, four in five are drawn again.
-    maps: (N, D, H / 8, W / 8) of all patches, standardised. rooms, thumbnails: `room` and `thumbnail` of each.
+    maps: (N, D, H / 8, W / 8) of all patches, `beyond` their outlines and standardised. rooms, thumbnails: `room` and
+    `thumbnail` of each.
     """
 
     def __init__(self, patches: Sequence[str], fine: str | Path, size: int, open_size: int, close_size: int,
@@ -110,7 +133,7 @@ class TexturedCrops(Dataset):
         self.patches, self.fine, self.size, self.textured = list(patches), Path(fine), size, textured
         self.coarsen = {"open_size": open_size, "close_size": close_size, "shifted": shifted, "dense": tuple(dense)}
         self.classes = 2 + len(dense)
-        maps, rooms, thumbnails = [], [], []
+        maps, rooms, thumbnails, asked = [], [], [], []
         for patch in tqdm(self.patches, desc="texture maps", unit="mask"):
             mask = read_mask(self.fine / f"{patch}.png")
             check_crop(size, mask.shape, patch)
@@ -118,7 +141,9 @@ class TexturedCrops(Dataset):
             maps.append(texture_map(x, y))
             rooms.append(room(x))
             thumbnails.append(thumbnail(x))
-        self.rooms, self.thumbnails, maps = torch.cat(rooms), torch.cat(thumbnails), torch.cat(maps)
+            asked.append(shares_asked(x))
+        self.rooms, self.thumbnails = torch.cat(rooms), torch.cat(thumbnails)
+        maps = beyond(torch.cat(maps), torch.cat(asked), self.rooms)
         self.area = mask.size
         mean, sd = maps.mean((0, 2, 3), keepdim=True), maps.std((0, 2, 3), keepdim=True).clamp(min=1e-3)
         mean[:, 2:4] = 0  # no direction stays no direction

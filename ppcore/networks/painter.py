@@ -18,6 +18,7 @@ LUMA = (0.299, 0.587, 0.114)  # of cv2.COLOR_RGB2GRAY
 # Factors on the first weights of the noise, from the full resolution down: loud noise in single pixels is speckle.
 LOUDNESS = (1 / 16, 0.3, 0.6, 0.6, 0.6)
 FAR = 3.0  # beyond it tanh is flat, and a model that has gone there cannot come back
+MOST = 6.0  # times further from white, at most, that a pale colour of tissue is bent along its own hue
 SOFT = 0.1  # how gradually a colour is bent to its side of the threshold, in units of [-1, 1]
 
 
@@ -57,12 +58,19 @@ class NoisePainter(nn.Module):
 def obey(rgb: Tensor, tissue: Tensor, air: int) -> Tensor:
     """Colours (B, 3, H, W) in [-1, 1] bent to their side of a threshold, tissue (B, 1, H, W) below, all else above.
 
-    air: gray level 0-255. Tissue is darkened alike in all channels, air is faded towards white; what lies well on its
-    side hardly changes. After rounding to 8 bits the threshold gives back the mask (`ppcore.masks.make.tissue_mask`),
+    air: gray level 0-255. Tissue gets more of its own stain, further from white, what that leaves alike in all channels;
+    air is faded towards white. What lies well on its side hardly changes. After rounding to 8 bits the threshold gives back the mask (`ppcore.masks.make.tissue_mask`),
     but for tissue whose channels were cut off at black.
     """
-    luma = sum(weight * rgb[:, channel:channel + 1] for channel, weight in enumerate(LUMA))
+    luma = luma_of(rgb)
     lightest_tissue, darkest_air = (2 * (air + margin) / 255 - 1 for margin in (-0.5, 1.5))
-    darker = rgb - luma + lightest_tissue - SOFT * F.softplus((lightest_tissue - luma) / SOFT)
+    bent = lightest_tissue - SOFT * F.softplus((lightest_tissue - luma) / SOFT)
+    stained = 1 - (1 - rgb) * ((1 - bent) / (1 - luma).clamp_min(1e-4)).clamp(max=MOST)
+    darker = stained - luma_of(stained) + bent
     room = (1 - luma).clamp_min(1e-4) / (1 - darkest_air)
     return torch.where(tissue, darker, 1 - (1 - rgb) * torch.tanh(room) / room)
+
+
+def luma_of(rgb: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 1, H, W)."""
+    return sum(weight * rgb[:, channel:channel + 1] for channel, weight in enumerate(LUMA))

@@ -58,6 +58,13 @@ def test_what_lies_well_on_its_side_of_the_threshold_keeps_its_colour():
     assert (bent - rgb).abs().max() < 2 / 255
 
 
+def test_tissue_that_is_too_pale_is_bent_along_its_own_hue_not_to_gray():
+    """Gray levels 245, 250, 254 of a pale blue stain, threshold 235: gray plates are what gives an image away."""
+    pale = (torch.tensor([245.0, 250.0, 254.0]) / 127.5 - 1).reshape(1, 3, 1, 1)
+    red, green, blue = ((obey(pale, torch.ones(1, 1, 1, 1, dtype=torch.bool), 235).flatten() + 1) * 127.5).tolist()
+    assert 255 - red == pytest.approx(2 * (255 - green), rel=0.05) and blue > 250 and 225 < green < 240
+
+
 def test_a_colour_map_tells_the_density_of_each_class_by_hand():
     mask = np.zeros((H, W), np.uint8)
     mask[:, W // 2:] = 1

@@ -7,8 +7,8 @@ import torch
 from ppcore.masks.labels import write_labels
 from ppcore.masks.make import coarse_mask, write_mask
 from ppcore.masks.patches import to_mask, to_tensor
-from ppcore.methods.texture import (TexturedCrops, TextureLibrary, fitted, flipped, map_channels, room, texture_map,
-                                    thumbnail)
+from ppcore.methods.texture import (TexturedCrops, TextureLibrary, beyond, fitted, flipped, map_channels, room,
+                                    shares_asked, texture_map, thumbnail)
 from ppcore.tests.test_classes import CLASSES, DENSE, labels
 
 H, W = 128, 256
@@ -65,6 +65,25 @@ def test_further_classes_have_their_share_and_their_rims():
         assert maps[-1][4].item() == pytest.approx((fine == 2).mean() ** 0.5, rel=0.05)
         assert maps[-1][:4].abs().max() == 0
     assert maps[1][5] > 1.5 * maps[0][5]
+
+
+def test_what_the_outline_says_of_a_class_is_not_in_the_map_and_what_it_leaves_open_is():
+    """Nuclei are dense in the left half, as the outline asks, and in one of two patches there are more of them."""
+    maps, asked, rooms = [], [], []
+    for dense in (0.2, 0.4):
+        share = np.where(np.arange(W) < W // 2, dense, 0.05)
+        fine = 1 + (np.random.default_rng(1).random((H, W)) < share).astype(np.uint8)
+        x, y = (to_tensor(part, 3)[None] for part in (np.where(np.arange(W) < W // 2, 2, 1)[None].repeat(H, 0), fine))
+        maps.append(texture_map(x, y)), asked.append(shares_asked(x)), rooms.append(room(x))
+    maps, asked, rooms = torch.cat(maps), torch.cat(asked), torch.cat(rooms)
+    assert asked[0, 0, :, 2].mean() > 0.9 and asked[0, 0, :, -3].mean() < 0.05
+    left, right = slice(2, 10), slice(-10, -2)
+    assert maps[:, 4, :, left].mean() > maps[:, 4, :, right].mean() + 0.2
+    found = beyond(maps, asked, rooms)
+    assert abs(found[:, 4, :, left].mean() - found[:, 4, :, right].mean()) < 0.02
+    torch.testing.assert_close(found[1, 4:, :, left] - found[0, 4:, :, left], maps[1, 4:, :, left] - maps[0, 4:, :, left])
+    assert torch.equal(found[:, :4], maps[:, :4])  # of a mask nothing is taken away
+    assert torch.equal(beyond(maps[:, :4], asked[:, :0], rooms), maps[:, :4])
 
 
 def test_the_map_of_a_mask_is_the_first_part_of_that_of_a_label_map():
