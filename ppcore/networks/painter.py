@@ -58,9 +58,9 @@ class NoisePainter(nn.Module):
 def obey(rgb: Tensor, tissue: Tensor, air: int) -> Tensor:
     """Colours (B, 3, H, W) in [-1, 1] bent to their side of a threshold, tissue (B, 1, H, W) below, all else above.
 
-    air: gray level 0-255. Tissue gets more of its own stain, further from white, what that leaves alike in all channels;
-    air is faded towards white. What lies well on its side hardly changes. After rounding to 8 bits the threshold gives back the mask (`ppcore.masks.make.tissue_mask`),
-    but for tissue whose channels were cut off at black.
+    air: gray level 0-255. Tissue gets more of its own stain, further from white, and what is then missing in all
+    channels alike; air is faded towards white. What lies well on its side hardly changes. After rounding to 8 bits the
+    threshold gives back the mask (`ppcore.masks.make.tissue_mask`), but for tissue whose channels were cut off at black.
     """
     luma = luma_of(rgb)
     lightest_tissue, darkest_air = (2 * (air + margin) / 255 - 1 for margin in (-0.5, 1.5))
