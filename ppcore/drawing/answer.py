@@ -13,6 +13,7 @@ from ppcore.drawing.models import Choice, Models, open_models
 from ppcore.masks.make import keep_outline
 from ppcore.masks.patches import to_image, to_mask, to_tensor
 from ppcore.masks.sketches import resize_labels
+from ppcore.masks.specks import without_specks
 from ppcore.methods.along import images_along, masks_along
 from ppcore.methods.sampling import noise_of
 from ppcore.methods.table import OURS
@@ -71,7 +72,7 @@ def draw_fine(models: Models, sketch: np.ndarray, seed: int, variants: int = 1) 
     if models.choice.axis:
         return Drawing(_binarised(sketch), coarse, seed, _along(models, coarse, seeds[0], variants), [], models.method,
                        models.choice)
-    fine = [_held(models, to_mask(_generate(models, models.fine, coarse, own)), coarse)
+    fine = [_finished(models, to_mask(_generate(models, models.fine, coarse, own)), coarse)
             for own in (seeds[:1] if models.choice.one_mask else seeds)]
     fine *= variants // len(fine)
     return Drawing(_binarised(sketch), coarse, seed, fine, method=models.method, choice=models.choice)
@@ -108,7 +109,7 @@ def draw_canvas(models: Models, sketch: np.ndarray, seed: int, variant: int = 0)
     coarse, window = as_coarse(sketch, *sketch.shape[:2], len(models.classes)), (models.height, models.width)
     with _one_at_a_time:
         torch.set_num_threads(models.made_with["threads"])
-        fine = _held(models, fill_mask(models.fine, coarse, window, seeds[0 if models.choice.one_mask else -1]), coarse)
+        fine = _finished(models, fill_mask(models.fine, coarse, window, seeds[0 if models.choice.one_mask else -1]), coarse)
         images = [fill_image(models.image, fine, window, seed=seeds[-1],
                              lender=models.choice.stain)] if models.image else []
     return Drawing(coarse, coarse, seed, [fine], images, models.method, models.choice)
@@ -118,10 +119,10 @@ def _along(models: Models, coarse: np.ndarray, seed: int, variants: int) -> list
     """Fine masks along the axis that was chosen; along the stain all are the same."""
     axis, values = models.choice.axis, [label.name for label in models.classes]
     if axis[0] == STAIN:
-        return [to_mask(_generate(models, models.fine, coarse, seed))] * variants
+        return [_finished(models, to_mask(_generate(models, models.fine, coarse, seed)), coarse)] * variants
     with _one_at_a_time:
         torch.set_num_threads(models.made_with["threads"])
-        return masks_along(models.fine, coarse, values.index(axis[0]), models.choice.places(variants), seed)
+        return masks_along(models.fine, coarse, values.index(axis[0]), models.choice.places(variants), seed, models.classes)
 
 
 def _binarised(sketch: np.ndarray) -> np.ndarray:
@@ -129,7 +130,9 @@ def _binarised(sketch: np.ndarray) -> np.ndarray:
     return np.where(sketch > 1, sketch, sketch >= 0.5).astype(np.uint8)
 
 
-def _held(models: Models, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+def _finished(models: Models, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """Without specks, and held to the outline if that was chosen."""
+    fine = without_specks(fine, models.classes)
     return keep_outline(fine, coarse, models.coarsen) if models.choice.hold else fine
 
 

@@ -25,6 +25,7 @@ from ppcore.masks.labels import Classes, kernels, load_classes, write_classes, w
 from ppcore.masks.make import coarse_mask, read_mask
 from ppcore.masks.patches import load_index, read_image, to_image, to_mask, to_tensor, write_image
 from ppcore.masks.simulate import augment
+from ppcore.masks.specks import learn_sizes, without_specks
 from ppcore.methods.colours import ImageCrops
 from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings
 from ppcore.methods.noise_image import NoiseImage, NoiseImageSettings
@@ -48,7 +49,8 @@ def copy_patches(index: pd.DataFrame, source: Path, folder: Path) -> None:
         (folder / part).mkdir(parents=True)
         for patch in index["patch"]:
             shutil.copy(source / part / f"{patch}{suffix}", folder / part)
-    write_classes(folder, load_classes(source))
+    maps = (read_mask(folder / "fine" / f"{patch}.png") for patch in index["patch"])
+    write_classes(folder, learn_sizes(maps, load_classes(source)))
     write_text(folder / "index.csv", index.to_csv(index=False))
 
 
@@ -97,7 +99,7 @@ def draw_pairs(chain: Path, gan: NoiseGAN, image: NoiseImage, count: int, seed: 
 
     def pair(patch: str, own: int) -> tuple[np.ndarray, np.ndarray]:
         asked = to_tensor(augment(outlines[patch], own), len(classes))[None]
-        labels = to_mask(gan.generate(asked, [own])[0])
+        labels = without_specks(to_mask(gan.generate(asked, [own])[0]), classes)
         return labels, to_image(image.generate(to_tensor(labels, len(classes))[None], [mix(own, "image")])[0])
 
     return _store(chain / "synthetic", pair, patches, count, seed, classes)

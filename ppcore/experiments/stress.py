@@ -35,7 +35,7 @@ def stress(chain: Path, gan: NoiseGAN, image: NoiseImage, segmenters: Mapping[st
     shifts, rows, shown = np.linspace(-DARKEST, DARKEST, PLACES), [], {}
     picked = given[:: max(1, len(given) // outlines)][:outlines]
     for number, outline in enumerate(tqdm(picked, desc="along axes", unit="outline")):
-        masks = masks_along(gan, outline, value, wanted, number)
+        masks = masks_along(gan, outline, value, wanted, number, classes)
         middle = [masks[PLACES // 2]] * PLACES
         for axis, found, places, stains in ((f"share of {classes[value].name}", masks, wanted, [0.5] * PLACES),
                                             (STAIN, middle, shifts, norm.cdf(shifts))):

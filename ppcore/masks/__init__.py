@@ -9,5 +9,5 @@
     regions   drawn outlines to label maps, and back                label_files  any of the next, or a PNG
     geojson   QuPath's files                                        annotation_xml  those of ASAP and ImageScope
     documents  JSON and XML of other programs                       stain_cut  what tells nuclei from tissue
-    settings  its parameters
+    specks    objects too small for their class             settings  its parameters
 """

@@ -4,17 +4,19 @@ A label map is a numpy array (H, W) of uint8 in {0, ..., K - 1}: 0 = air, or wha
 to no further class; 2 and on = further classes, as nuclei. With K = 2 it is a mask. `classes.csv` beside it names the
 classes:
 
-    value,name,colour,close_size,open_size
-    0,air,#ffffff,,
-    1,tissue,#f2c6d6,,
-    2,nuclei,#3f2a82,13,25
+    value,name,colour,close_size,open_size,least_object,least_hole
+    0,air,#ffffff,,,,
+    1,tissue,#f2c6d6,,,,
+    2,nuclei,#3f2a82,13,25,8,8
 
 colour: as #rrggbb. close_size, open_size: kernels in px of a further class's coarse form (`make.coarse_mask`).
+least_object, least_hole: px, learned from the training patches (`ppcore.masks.specks`). Only the first three must be
+there.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +28,23 @@ from ppcore.study.errors import StudyError
 from ppcore.study.files import atomic, read_table, write_text
 
 TABLE = "classes.csv"
-COLUMNS = ("value", "name", "colour", "close_size", "open_size")
+COLUMNS = ("value", "name", "colour", "close_size", "open_size", "least_object", "least_hole")
 MOST = 16  # classes
 
 
 @dataclass(frozen=True)
 class Label:
-    """One class. colour: #rrggbb. close_size, open_size: of its coarse form, px; 0 for the first two classes."""
+    """One class. colour: #rrggbb. close_size, open_size: of its coarse form, px. least_object, least_hole: areas, px.
+
+    All sizes are 0 for the first two classes.
+    """
 
     name: str
     colour: str
     close_size: int = 0
     open_size: int = 0
+    least_object: int = 0
+    least_hole: int = 0
 
     @property
     def rgb(self) -> tuple[int, int, int]:
@@ -84,8 +91,7 @@ def write_classes(folder: str | Path, classes: Classes) -> None:
     if classes == MASK:
         (Path(folder) / TABLE).unlink(missing_ok=True)
         return
-    rows = [(value, label.name, label.colour, label.close_size or "", label.open_size or "")
-            for value, label in enumerate(classes)]
+    rows = [(value, *(part or "" for part in astuple(label))) for value, label in enumerate(classes)]
     write_text(Path(folder) / TABLE, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
 
 
@@ -103,7 +109,7 @@ def read_classes(path: str | Path, close_size: int = 13, open_size: int = 25) ->
     path = Path(path)
     table = read_table(path)
     if missing := [column for column in COLUMNS[:3] if column not in table]:
-        raise StudyError(f"{path} has no column {' and '.join(missing)}: wanted {','.join(COLUMNS)}, the last two if needed")
+        raise StudyError(f"{path} has no column {' and '.join(missing)}: wanted {','.join(COLUMNS[:3])}")
     table = table.reindex(columns=list(COLUMNS))
     if table["value"].tolist() != list(range(len(table))) or not 2 <= len(table) <= MOST:
         raise StudyError(f"{path} has the values {', '.join(map(str, table['value']))}: wanted 0, 1, 2 and so on, at most {MOST}")
@@ -118,7 +124,10 @@ def read_classes(path: str | Path, close_size: int = 13, open_size: int = 25) ->
                  ((row.close_size, close_size), (row.open_size, open_size))] if row.value > 1 else (0, 0)
         if not all(0 <= size <= 501 and size == int(size) for size in sizes):
             raise StudyError(f"{path}, line {line}: found the kernels {row.close_size:g} and {row.open_size:g}; wanted whole px, 1 to 501")
-        classes.append(Label(name, colour, *map(int, sizes)))
+        least = [0 if pd.isna(size) else size for size in (row.least_object, row.least_hole)]
+        if not all(size >= 0 and size == int(size) for size in least):
+            raise StudyError(f"{path}, line {line}: found the areas {row.least_object:g} and {row.least_hole:g}; wanted whole px")
+        classes.append(Label(name, colour, *map(int, (*sizes, *least))))
     return tuple(classes)
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ppcore.masks.labels import MASK, Classes, layers, write_labels
 from ppcore.masks.make import coarse_mask
+from ppcore.masks.specks import without_small
 from ppcore.study.errors import StudyError
 from ppcore.study.files import hash_file, write_text
 from ppcore.study.seeds import mix
@@ -210,9 +211,5 @@ def _thicken(mask: np.ndarray, px: float) -> np.ndarray:
 
 def _drop_small(mask: np.ndarray, least: float) -> np.ndarray:
     """The mask without tissue islands, then without holes, smaller than a share `least` of it."""
-    for tone in (1, 0):
-        _, labels, stats, _ = cv2.connectedComponentsWithStats((mask == tone).astype(np.uint8))
-        small = stats[:, cv2.CC_STAT_AREA] < least * mask.size
-        small[0] = False  # the other tone
-        mask = np.where(small[labels], 1 - tone, mask).astype(np.uint8)
-    return mask
+    islands = without_small(mask > 0, least * mask.size, 8)
+    return (~without_small(~islands, least * mask.size, 8)).astype(np.uint8)

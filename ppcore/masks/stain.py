@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ppcore.masks.labels import Classes, Label, write_classes, write_labels
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import read_image
+from ppcore.masks.specks import without_small
 from ppcore.masks.stain_cut import OWN, Cut, learn_cut, write_cut
 from ppcore.study.errors import warn
 from ppcore.study.files import hash_file
@@ -79,7 +80,7 @@ def label(rgb: np.ndarray, fine: np.ndarray, cut: Cut, subject: str, mpp: float)
 
 def _clean(mask: np.ndarray, mpp: float) -> np.ndarray:
     """A class (H, W) bool without small objects and small holes."""
-    return ~_without_small(~_without_small(mask, LEAST / mpp**2, 8), LEAST / mpp**2, 4)
+    return ~without_small(~without_small(mask, LEAST / mpp**2, 8), LEAST / mpp**2, 4)
 
 
 def _apart(mask: np.ndarray, mpp: float) -> np.ndarray:
@@ -97,7 +98,7 @@ def _apart(mask: np.ndarray, mpp: float) -> np.ndarray:
     deepest = np.zeros(count)
     np.maximum.at(deepest, markers.ravel(), np.where(peaks, depth, 0).ravel())
     line = cv2.dilate(basin.astype(np.float32), np.ones((3, 3), np.uint8)) > basin
-    return _without_small(mask & ~line & (deepest * mpp <= WIDEST)[basin], LEAST / mpp**2, 8)
+    return without_small(mask & ~line & (deepest * mpp <= WIDEST)[basin], LEAST / mpp**2, 8)
 
 
 def _rims(nuclei: np.ndarray, positive: np.ndarray, mpp: float) -> np.ndarray:
@@ -119,14 +120,6 @@ def _below(depth: np.ndarray, drop: float) -> np.ndarray:
         if np.array_equal(grown, level):
             return level
         level = grown
-
-
-def _without_small(mask: np.ndarray, least: float, connectivity: int) -> np.ndarray:
-    """Components of fewer than `least` px become False."""
-    _, number, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
-    kept = stats[:, cv2.CC_STAT_AREA] >= least
-    kept[0] = False
-    return kept[number]
 
 
 def _ink(rgb: np.ndarray, mpp: float) -> np.ndarray:

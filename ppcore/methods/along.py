@@ -12,7 +12,9 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
+from ppcore.masks.labels import MASK, Classes
 from ppcore.masks.patches import to_image, to_mask, to_tensor
+from ppcore.masks.specks import without_specks
 from ppcore.methods.colours import PER_CLASS
 from ppcore.methods.noise_gan import NoiseGAN
 from ppcore.methods.noise_image import NoiseImage
@@ -31,10 +33,11 @@ def share_of(labels: np.ndarray, outline: np.ndarray, value: int) -> float:
     return float(np.count_nonzero(found & (outline > 0)) / max(1, np.count_nonzero(outline)))
 
 
-def masks_along(method: NoiseGAN, outline: np.ndarray, value: int, shares: Sequence[float], seed: int) -> list[np.ndarray]:
+def masks_along(method: NoiseGAN, outline: np.ndarray, value: int, shares: Sequence[float], seed: int,
+                classes: Classes = MASK) -> list[np.ndarray]:
     """Label maps (H, W) of an outline (H, W), one for each share of class `value` in its tissue, all of the same noise.
 
-    The nearest that the model makes: compare with `share_of`. Some shares lie beyond what it has learned.
+    The nearest that the model makes, without specks: compare with `share_of`. Some shares lie beyond what it has learned.
     """
     x, G = to_tensor(outline, method.settings.classes)[None], method.networks["generator"]
     noise, texture = _noise(G, outline, seed), G.textures.borrow(x, seed)
@@ -43,7 +46,7 @@ def masks_along(method: NoiseGAN, outline: np.ndarray, value: int, shares: Seque
     def made(shift: float) -> np.ndarray:
         moved = texture.clone()
         moved[:, channels] += sign * shift
-        return to_mask(method.generate(x, [[*noise, moved]])[0])
+        return without_specks(to_mask(method.generate(x, [[*noise, moved]])[0]), classes)
 
     return [_nearest(made, share, outline, value) for share in shares]
 

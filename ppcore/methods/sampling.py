@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ppcore.masks.labels import MASK, Classes
 from ppcore.masks.make import read_mask
 from ppcore.masks.patches import to_image, to_mask, to_tensor
+from ppcore.masks.specks import without_specks
 from ppcore.networks.noise import Noise, draw_noise
 from ppcore.training.method import Method
 
@@ -52,14 +54,15 @@ def noise_of(generator: nn.Module, *size: int) -> list[Noise]:
     return generator.noise(*size) if hasattr(generator, "noise") else []
 
 
-def draw(method: Method, folder: Path | None, name: str, seeds: Sequence[int], ending: str = "") -> list[np.ndarray]:
+def draw(method: Method, folder: Path | None, name: str, seeds: Sequence[int], ending: str = "",
+         classes: Classes = MASK) -> list[np.ndarray]:
     """What a method makes from the mask <name><ending>.png of a folder (None: from noise alone), one per seed.
 
     Returns label maps (H, W) uint8 in {0, ..., K - 1}, or images (H, W, 3) uint8 of a method that `makes` images. K is
-    its setting `classes`.
+    its setting `classes`. Label maps of `classes` are cleaned (`ppcore.masks.specks.without_specks`).
     """
     given = None
     if folder is not None:
         given = to_tensor(read_mask(folder / f"{name}{ending}.png"), method.settings.classes)[None]
-    read = {"mask": to_mask, "image": to_image}[method.makes]
-    return [read(method.generate(given, [seed])[0]) for seed in seeds]
+    made = [method.generate(given, [seed])[0] for seed in seeds]
+    return [to_image(one) if method.makes == "image" else without_specks(to_mask(one), classes) for one in made]

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from ppcore.drawing.answer import MOST_VARIANTS, Drawing, as_coarse, draw_fine, draw_images
+from ppcore.drawing.answer import MOST_VARIANTS, Drawing, as_coarse, draw_canvas, draw_fine, draw_images
 from ppcore.drawing.models import Choice, chosen, in_the_box, open_models
 from ppcore.drawing.looks import check_stain, stains, swatch
 from ppcore.drawing.stored import reproduce, save
+from ppcore.masks.labels import MASK, Label
 from ppcore.masks.make import coarse_mask, read_mask, tissue_mask, write_mask
 from ppcore.masks.patches import read_image
+from ppcore.masks.specks import without_specks
 from ppcore.methods.noise_gan import NoiseGAN, NoiseGANSettings
 from ppcore.methods.noise_image import NoiseImage, NoiseImageSettings
 from ppcore.methods.pix2pix import Pix2Pix, Pix2PixSettings
@@ -67,6 +69,17 @@ def test_a_sketch_becomes_masks_and_images_of_the_size_of_a_patch(models):
     assert [mask.shape for mask in drawing.fine] == [(H, W)] * 2 and {0, 1} == set(np.unique(drawing.fine))
     assert [image.shape for image in drawing.images] == [(H, W, 3)] * 2
     assert not np.array_equal(*drawing.fine) and not np.array_equal(*drawing.images)
+
+
+@pytest.mark.parametrize("answer", [draw_fine, draw_canvas])
+def test_label_maps_have_no_specks(models, answer):
+    """Of nuclei, which lie at random without training, as small as a pixel."""
+    fine = with_textures(NoiseGAN(replace(FINE, classes=3, dense=((3, 5),))))
+    nuclei = Label("nuclei", "#3f2a82", 3, 5)
+    raw, clean = (answer(replace(models, fine=fine, image=None, classes=(*MASK, given)), disc(), 1).fine[0]
+                  for given in (nuclei, replace(nuclei, least_object=30, least_hole=30)))
+    found = without_specks(raw, (*MASK, replace(nuclei, least_object=30, least_hole=30)))
+    assert not np.array_equal(raw, clean) and np.array_equal(found, clean)
 
 
 def test_one_mask_may_have_several_images_and_a_stain_may_be_asked_for(models):

@@ -1,5 +1,7 @@
 """Do all methods carry K classes, with the same weights and masks for two as ever?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from ppcore.experiments.gpu.bench import NARROW
 from ppcore.masks.labels import MASK, Label, write_labels
 from ppcore.masks.make import coarse_mask
 from ppcore.masks.patches import to_mask, to_tensor
+from ppcore.masks.specks import without_specks
 from ppcore.methods.classes import channels, cross_entropy, hard, layers, soft
 from ppcore.methods.colours import colour_channels
 from ppcore.methods.losses import straight_through
@@ -87,6 +90,14 @@ def test_what_is_drawn_is_a_label_map_or_an_image_by_method_not_by_channels(name
         assert made[0].shape == (H, W, 3)
     else:
         assert made[0].shape == (H, W) and made[0].dtype == np.uint8 and made[0].max() < classes
+
+
+def test_what_is_drawn_of_a_cohort_whose_objects_are_large_has_no_small_ones(tmp_path):
+    large = tuple(replace(label, least_object=40, least_hole=40) if value > 1 else label
+                  for value, label in enumerate(CLASSES))
+    write_labels(tmp_path / "p.png", coarse_mask(labels(4), dense=DENSE), CLASSES)
+    raw, clean = (draw(make("noise-GAN", 4), tmp_path, "p", [1], classes=given)[0] for given in (MASK, large))
+    assert not np.array_equal(raw, clean) and np.array_equal(without_specks(raw, large), clean)
 
 
 def test_every_row_of_the_table_makes_what_its_class_says():
