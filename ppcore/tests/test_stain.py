@@ -11,15 +11,16 @@ from PIL import Image
 from ppcore.masks import stain as stain_module
 from ppcore.masks.labels import load_classes
 from ppcore.masks.make import read_mask, tissue_mask, write_mask
-from ppcore.masks.patches import write_image
+from ppcore.masks.patches import load_index, write_image
 from ppcore.masks.stain import draw_pixels, label, label_set
 from ppcore.masks.stain_cut import PALEST, Cut, learn_cut, load_cut
 from ppcore.metrics.agreement import compare_classes, cut_sensitivity, object_agreement, pixel_agreement
 from ppcore.slides import phantom as phantom_module
-from ppcore.slides.phantom import Phantom, beer_lambert, draw_slide
+from ppcore.slides.phantom import Phantom, beer_lambert, draw_slide, write_cohort
 from ppcore.study.errors import StudyWarning
 from ppcore.study.files import hash_file
 from ppcore.study.runs import REPOSITORY
+from ppcore.tests.test_run import run_all
 
 NUCLEI = REPOSITORY.parent / "shared" / "histology" / "NUCLEI"
 SHAPE = (128, 192)
@@ -208,3 +209,14 @@ def test_agreement_by_hand():
     row = compare_classes([(2 * found, 2 * wanted)], classes).loc["nuclei"]
     assert row.tolist() == [32 / 200, 32 / 200, 2, 2, 20 / 44, 40 / 64]
     assert np.isnan(compare_classes([(2 * found, 2 * wanted)], classes).loc["positive", "iou"])
+
+
+def test_the_command_makes_label_maps_and_learns_how_small_a_nucleus_is(tmp_path):
+    """Notebook 01 on real slides; what it stored is a patch set that the next notebook accepts."""
+    write_cohort(Phantom("he", 3, 512.0, 512.0, 1.0, 1), tmp_path / "drawn")
+    status, said = run_all("--profile", "smoke", "--cohort", "MINE", "--slides", str(tmp_path / "drawn"), "--stain", "he",
+                           "-p", "labels=stain", "--only", "01", home=tmp_path)
+    assert status == 0, said
+    folder = tmp_path / "data" / "smoke" / "MINE" / "patches"
+    index, nuclei = load_index(folder), load_classes(folder)[2]
+    assert nuclei.least_object == nuclei.least_hole >= 2 and set(index["split"]) == {"train", "test"}
