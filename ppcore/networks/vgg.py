@@ -7,7 +7,6 @@ The weights are torchvision's ImageNet weights, in a file that the user provides
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 DEPTHS = (2, 7, 12, 21, 30)  # ends of relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 among torchvision's layers
@@ -18,6 +17,8 @@ class VGG19(nn.Module):
 
     def __init__(self, weights: str | Path) -> None:
         """Raise `FileNotFoundError` without the file, `ValueError` if it does not hold VGG19's weights."""
+        import torchvision  # here: it takes as long as torch and is needed only with the weights
+
         super().__init__()
         if not Path(weights).is_file():
             raise FileNotFoundError(f"{weights}: no such file; wanted torchvision's VGG19 weights (its file "

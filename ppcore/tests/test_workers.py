@@ -56,7 +56,7 @@ def files_of(folder) -> dict[str, str]:
 
 def test_a_worker_that_is_killed_leaves_nothing_missing_double_or_half(tmp_path, monkeypatch):
     (tmp_path / "slides").mkdir()
-    for number in range(12):
+    for number in range(6):
         write_slide(tmp_path / "slides" / f"{number}.tif", picture(1024, 1024, seed=number), mpp=1.0)
     sources = list_sources(tmp_path / "slides")
     index, table = cut_patches(sources, tmp_path / "threads", **GRID)
@@ -76,7 +76,7 @@ def test_a_worker_that_is_killed_leaves_nothing_missing_double_or_half(tmp_path,
         assert victim.wait() == -signal.SIGKILL and other.poll() is None
     for name, parts in (("threads", (index, table)), ("cluster", (again, again_table))):
         store_index(parts[0].assign(split="train"), parts[1], tmp_path / name)
-        assert check_set(tmp_path / name) == len(index) == 12 * 128
+        assert check_set(tmp_path / name) == len(index) == 6 * 128
     assert files_of(tmp_path / "cluster") == files_of(tmp_path / "threads")
 
 
