@@ -50,16 +50,18 @@ class MethodsSettings(BaseModel):
     hd_epochs: int = Field(50, ge=0, le=10_000, description="epochs at the full learning rate (R19)")
     hd_decay_epochs: int = Field(50, ge=0, le=10_000, description="epochs in which it falls to 0 (R19)")
 
-    # notebook 06, beyond the paper; crop_size, lenders and own_ema below, too
+    # notebooks 06 and 07, beyond the paper
+    seeds: int = Field(1, ge=1, le=16, description="trainings of each model beyond the paper; the first has the seed itself")
+    crop_size: int = Field(128, ge=16, le=1024, multiple_of=16, description="px, side of the crops they are trained on")
+    lenders: int = Field(256, ge=1, le=10_000, description="training patches whose texture maps a model keeps")
+    own_ema: float = Field(0.998, ge=0.0, lt=1.0, description="running mean of their weights, share kept a step")
+
+    # notebook 06, beyond the paper
     image_batch_size: int = Field(4, ge=1, le=1024, description="crops a step of the noise image model")
     image_epochs: int = Field(10, ge=0, le=10_000, description="epochs at the full learning rate")
     image_decay_epochs: int = Field(10, ge=0, le=10_000, description="epochs in which it falls to 0")
 
     # notebook 07, beyond the paper
-    seeds: int = Field(1, ge=1, le=16, description="trainings of each model of notebook 07; the first has the seed itself")
-    crop_size: int = Field(128, ge=16, le=1024, multiple_of=16, description="px, side of the crops they are trained on")
-    lenders: int = Field(256, ge=1, le=10_000, description="training patches whose texture maps a model keeps")
-    own_ema: float = Field(0.998, ge=0.0, lt=1.0, description="running mean of their weights, share kept a step")
     noise_gan_batch_size: int = Field(4, ge=1, le=1024, description="crops a step of the noise GAN")
     lambda_coarse: float = Field(5.0, ge=0.0, description="weight of the distance of C(G(x)) from x")
     noise_gan_epochs: int = Field(10, ge=0, le=10_000, description="epochs at the full learning rate")

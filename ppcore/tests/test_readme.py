@@ -98,6 +98,16 @@ def test_a_run_of_label_maps_stands_in_the_table_of_images_alone(stored):
     assert "of the one cohort with intervals, PriorPath is better than COPY on 1" in text
 
 
+def test_trainings_of_one_method_are_averaged_and_their_spread_is_told(stored):
+    found = [tidy([("noise-GAN", "mmd2", one, one, one), ("noise-image", "image_kd", two, two, two)]).assign(seed=seed)
+             for seed, one, two in ((1, 0.1, 0.4), (2, 0.3, 0.5))]
+    pd.concat([METRICS, *found]).to_csv(stored / "demo" / "X" / "metrics.csv", index=False)
+    text = results([stored / "demo" / "X"])
+    assert "| noise image (ours) | 0.45 [0.4, 0.5] |" in text
+    assert ("- **Seeds**: from one training to another, MMD² of noise GAN (ours) on X 0.1 to 0.3 (2 seeds); "
+            "kd of images of noise image (ours) on X 0.4 to 0.5 (2 seeds).") in text
+
+
 def test_the_sentences_over_several_runs_follow_from_the_numbers():
     """Y: PriorPath is worse than DEPAS in shapes, not told apart from CycleGAN. Z: nothing has an interval."""
     other = METRICS.copy()

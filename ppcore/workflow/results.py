@@ -93,16 +93,18 @@ def _compared(title: str, verdicts: Mapping[str, dict[str, str]], who: str = "Pr
 
 
 def _seeds(runs: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Over which MMD² the trainings of one method spread, where it was trained several times."""
-    parts = []
+    """Over which MMD², and for images kd, the trainings of one method spread, where it was trained several times."""
+    parts = {"mmd2": [], "image_kd": []}
     for cohort, metrics in runs.items():
-        own = metrics[(metrics["metric"] == "mmd2") & (metrics["protocol"] == "A")]
-        for method, rows in own.groupby("method", sort=False):
+        own = metrics[metrics["metric"].isin(parts) & (metrics["protocol"] == "A")]
+        for (metric, method), rows in own.groupby(["metric", "method"], sort=False):
             if len(rows) > 1:
                 values = rows["value"].astype(float)
-                parts.append(f"{LABELS[method]} on {cohort} {values.min():.3g} to {values.max():.3g} ({len(rows)} "
-                             "seeds)")
-    return [f"**Seeds**: MMD² from one training to another: {'; '.join(parts)}."] if parts else []
+                parts[metric].append(f"{LABELS[method]} on {cohort} {values.min():.3g} to {values.max():.3g} ({len(rows)} "
+                                     "seeds)")
+    titles = {"mmd2": "MMD²", "image_kd": "kd of images"}
+    found = [f"{titles[metric]} of {'; '.join(spreads)}" for metric, spreads in parts.items() if spreads]
+    return [f"**Seeds**: from one training to another, {'; '.join(found)}."] if found else []
 
 
 def _fid(runs: Mapping[str, pd.DataFrame]) -> str:
