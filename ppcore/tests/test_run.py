@@ -171,10 +171,10 @@ def test_tables_that_came_with_the_repository_do_not_pass_for_a_finished_study(t
 @after_smoke
 def test_only_runs_one_notebook_and_its_cohort_is_locked_meanwhile():
     with FileLock(Path(SMOKE) / "data" / "smoke" / "PHANTOM" / ".run.lock"):
-        status, said = run_all("--profile", "smoke", "--only", "13", home=SMOKE)
+        status, said = run_all("--profile", "smoke", "--only", "14", home=SMOKE)
         assert status == 2 and "is already being run by process" in said
-    status, said = run_all("--profile", "smoke", "--only", "13", home=SMOKE)
-    assert status == 0 and re.findall(r"(\d\d_\w+)  done", said) == ["13_training_speed"]
+    status, said = run_all("--profile", "smoke", "--only", "14", home=SMOKE)
+    assert status == 0 and re.findall(r"(\d\d_\w+)  done", said) == ["14_slides_speed"]
     status, said = run_all("--profile", "smoke", "--dry-run", "--only", "12", "09", home=SMOKE)
     assert status == 0 and re.findall(r"would run (\d\d)_", said) == ["09", "12"]
     status, said = run_all("--profile", "smoke", "--dry-run", "--only", "09", "17", home=SMOKE)
