@@ -30,7 +30,8 @@ def repetition(masks: Iterable[np.ndarray], coarsen: Callable[[np.ndarray], np.n
     or a further class, as nuclei. repetition: mean over masks of the highest autocorrelation. Chance alone gives
     any texture some height, so compare it with that of real masks. grid: highest autocorrelation summed over all masks.
     Chance averages out, and what repeats at the same distance in all masks remains: the wallpaper of an upsampling
-    network. n: masks with enough uniform tissue and enough of the class in it; both are nan if there are none.
+    network. n: masks with enough uniform tissue, in large enough pieces, and enough of the class in it; both are nan if
+    there are none.
     """
     def textures() -> Iterator[Texture]:
         for mask in masks:
@@ -61,14 +62,18 @@ def _strength(textures: Iterable[Texture]) -> dict[str, float]:
     highest, product, energy = [], 0.0, 0.0
     for values, inside in textures:
         products, correlation, counts = _autocorrelation(values, inside)
-        highest.append(correlation[_lags(counts.shape) & (counts >= OVERLAP * inside.sum())].max())
+        met = _lags(counts.shape) & (counts >= OVERLAP * inside.sum())
+        if not met.any():
+            continue  # scattered pieces: at no lag does enough of them meet itself
+        highest.append(correlation[met].max())
         own = np.sqrt(products[0, 0])
         product, energy = product + products / own, energy + counts / inside.sum() * own
     if not highest:
         return {"repetition": float("nan"), "grid": float("nan"), "n": 0}
     pooled = product / np.maximum(energy, 1e-9)
     allowed = _lags(pooled.shape) & (energy >= OVERLAP * energy[0, 0])
-    return {"repetition": float(np.mean(highest)), "grid": float(pooled[allowed].max()), "n": len(highest)}
+    grid = float(pooled[allowed].max()) if allowed.any() else float("nan")
+    return {"repetition": float(np.mean(highest)), "grid": grid, "n": len(highest)}
 
 
 def _autocorrelation(values: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
