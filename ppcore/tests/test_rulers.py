@@ -73,6 +73,19 @@ def test_tissue_without_gaps_has_no_texture_to_repeat():
     assert np.isnan(found["repetition"]) and np.isnan(found["grid"]) and found["n"] == 0
 
 
+def test_scattered_tissue_has_nothing_to_repeat_and_changes_no_other_mask():
+    """Squares of 30 px, each uniform in its 14 x 14 px: they meet themselves at no lag of 16 px, and one another at few."""
+    rng, scattered = np.random.default_rng(0), np.zeros((1024, 1024), np.uint8)
+    for top in range(0, 960, 64):
+        for left in rng.integers(34, size=16) + 64 * np.arange(16):
+            scattered[top + rng.integers(34):, left:left + 30][:30] = 1
+    gaps = scattered * (rng.random(scattered.shape) >= 0.05)
+    assert repetition([gaps], lambda mask: scattered)["n"] == 0
+    whole = tissue(0)
+    alone = repetition([whole], coarse_mask)
+    assert repetition([gaps, whole], lambda mask: scattered if mask is gaps else coarse_mask(mask)) == alone
+
+
 @pytest.mark.parametrize("make", [tissue, snow])
 def test_a_mask_of_any_model_can_be_held_to_its_outline(make):
     for seed in range(3):
