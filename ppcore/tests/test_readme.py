@@ -104,8 +104,8 @@ def test_trainings_of_one_method_are_averaged_and_their_spread_is_told(stored):
     pd.concat([METRICS, *found]).to_csv(stored / "demo" / "X" / "metrics.csv", index=False)
     text = results([stored / "demo" / "X"])
     assert "| noise image (ours) | 0.45 [0.4, 0.5] |" in text
-    assert ("- **Seeds**: from one training to another, MMD² of noise GAN (ours) on X 0.1 to 0.3 (2 seeds); "
-            "kd of images of noise image (ours) on X 0.4 to 0.5 (2 seeds).") in text
+    assert ("- **Seeds**, 2 trainings of each: MMD², noise GAN (ours): X 0.1 to 0.3; "
+            "kd of images, noise image (ours): X 0.4 to 0.5.") in text
 
 
 def test_the_sentences_over_several_runs_follow_from_the_numbers():
@@ -144,7 +144,7 @@ def test_usefulness_is_told_with_its_verdict_for_the_tests_and_arms_that_were_ru
     (tmp_path / "MINE").mkdir()
     table.to_csv(tmp_path / "MINE" / "utility.csv", index=False)
     said = useful(usefulness([tmp_path / "MINE", tmp_path / "OTHER"]))
-    assert len(said) == 1 and said[0].endswith("(n in brackets): MINE, same look, synthetic pairs +0.050 (4, HELPS).")
+    assert len(said) == 1 and said[0].endswith("from no change): MINE, same look, +0.050 (HELPS at n = 4).")
     assert useful({}) == []
 
 

@@ -1,6 +1,6 @@
 """How are stored tables written as Markdown? One run, several side by side, and speed, from figures/ alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,17 +94,18 @@ def _compared(title: str, verdicts: Mapping[str, dict[str, str]], who: str = "Pr
 
 def _seeds(runs: Mapping[str, pd.DataFrame]) -> list[str]:
     """Over which MMD², and for images kd, the trainings of one method spread, where it was trained several times."""
-    parts = {"mmd2": [], "image_kd": []}
-    for cohort, metrics in runs.items():
-        own = metrics[metrics["metric"].isin(parts) & (metrics["protocol"] == "A")]
-        for (metric, method), rows in own.groupby(["metric", "method"], sort=False):
-            if len(rows) > 1:
-                values = rows["value"].astype(float)
-                parts[metric].append(f"{LABELS[method]} on {cohort} {values.min():.3g} to {values.max():.3g} ({len(rows)} "
-                                     "seeds)")
-    titles = {"mmd2": "MMD²", "image_kd": "kd of images"}
-    found = [f"{titles[metric]} of {'; '.join(spreads)}" for metric, spreads in parts.items() if spreads]
-    return [f"**Seeds**: from one training to another, {'; '.join(found)}."] if found else []
+    found, counts = {}, set()
+    for metric, title in {"mmd2": "MMD²", "image_kd": "kd of images"}.items():
+        for cohort, metrics in runs.items():
+            own = metrics[(metrics["metric"] == metric) & (metrics["protocol"] == "A")]
+            for method, rows in own.groupby("method", sort=False):
+                if len(rows) > 1:
+                    values = rows["value"].astype(float)
+                    counts.add(len(rows))
+                    found.setdefault(f"{title}, {LABELS[method]}", []).append(
+                        f"{cohort} {values.min():.3g} to {values.max():.3g}")
+    spans = "; ".join(f"{what}: {', '.join(cohorts)}" for what, cohorts in found.items())
+    return [f"**Seeds**, {_range(counts)} trainings of each: {spans}."] if found else []
 
 
 def _fid(runs: Mapping[str, pd.DataFrame]) -> str:
@@ -125,9 +126,12 @@ def _is_number(value: object) -> bool:
 
 def _span(tables: Mapping[str, pd.DataFrame], method: str, metric: str) -> str:
     """The least and the largest value over runs: "0.3 to 0.6"; empty without any."""
-    values = [table.loc[(method, metric), "value"] for table in tables.values() if (method, metric) in table.index]
-    texts = dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values))) if values else ()
-    return " to ".join(texts)
+    return _range([table.loc[(method, metric), "value"] for table in tables.values() if (method, metric) in table.index])
+
+
+def _range(values: Collection[float], number: str = ".3g") -> str:
+    """The least and the largest value, one number where they look alike."""
+    return " to ".join(dict.fromkeys(f"{value:{number}}" for value in (min(values), max(values)))) if len(values) else ""
 
 
 def _chance(tables: Mapping[str, pd.DataFrame], verdicts: Mapping[str, dict[str, str]],
@@ -142,8 +146,7 @@ def _chance(tables: Mapping[str, pd.DataFrame], verdicts: Mapping[str, dict[str,
             if verdict != "alike":
                 told += 1
                 unsafe += low <= tables[cohort].loc[(name, "mmd2"), "value"] <= high
-    times = " to ".join(dict.fromkeys(f"{count}" for count in (min(counts), max(counts))))
-    return (f"**Chance**: on {' and '.join(trainings)}, pix2pix was trained with {times} seeds each; of the {told} "
+    return (f"**Chance**: on {' and '.join(trainings)}, pix2pix was trained with {_range(counts)} seeds each; of the {told} "
             f"comparisons of shapes there that came out better or worse, {unsafe} could change with another seed.")
 
 
@@ -157,17 +160,28 @@ def usefulness(folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
 
 def useful(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """What synthetic pairs and copy-paste change on other patients, of the same look and of another one."""
+    both, pasted = ("; ".join(_changes(tables, arm)) for arm in ("both", "copy-paste"))
+    if not both:
+        return []
+    return ["**Worth training on** (notebook 11, [all numbers](figures/README.md#worth-training-on)): pairs from "
+            "generators that saw n labelled patches alone, added to these, change the Dice of nuclei on other patients "
+            f"(in brackets, at which n that is told apart from no change): {both}."
+            + (f" One another's nuclei pasted in: {pasted}." if pasted else "")]
+
+
+def _changes(tables: Mapping[str, pd.DataFrame], arm: str) -> list[str]:
+    """Each cohort and look: the least and the largest change of Dice over n, and at which n it is told apart from none."""
     parts = []
     for cohort, table in tables.items():
-        for test in (utility.SAME, utility.OTHER):
-            for arm, what in (("both", "synthetic pairs"), ("copy-paste", "pasted nuclei")):
-                rows = table[table.index.isin([(f"{arm} - real", test, n) for n in table.index.unique("n")])]
-                changes = ", ".join(f"{row.value:+.3f} ({row.Index[2]}, {utility.verdict(row.low, row.high)})"
-                                    for row in rows.itertuples())
-                parts += [f"{cohort}, {test}, {what} {changes}"] if changes else []
-    return ["**Worth training on** (notebook 11): added to n labelled patches, synthetic pairs from generators that saw these "
-            "alone, or the patches with one another's nuclei pasted in, change the Dice of nuclei on other patients by (n in "
-            f"brackets): {'; '.join(parts)}."] if parts else []
+        changes = table.loc[table.index.get_level_values("arm") == f"{arm} - real"]
+        for test, rows in changes.groupby("test", sort=False):
+            if test in (utility.SAME, utility.OTHER):
+                verdicts = [utility.verdict(low, high) for low, high in zip(rows["low"], rows["high"])]
+                sizes = {word: [n for n, one in zip(rows.index.get_level_values("n"), verdicts) if one == word]
+                         for word in ("HELPS", "HARMS")}
+                told = "; ".join(f"{word} at n = {', '.join(found)}" for word, found in sizes.items() if found)
+                parts.append(f"{cohort}, {test}, {_range(rows['value'], '+.3f')} ({told or 'not told apart'})")
+    return parts
 
 
 def useful_tables(folders: Sequence[Path]) -> str:
