@@ -20,7 +20,8 @@ from ppcore.tests.test_paper_figures import METRICS, tidy
 from ppcore.tests.test_utility import scores_of
 from ppcore.workflow import readme
 from ppcore.workflow.readme import END, MARK, SLIDES_SPEED, SPEED, insert, named_runs, parts
-from ppcore.workflow.results import across, markdown, measures, results, useful, usefulness
+from ppcore.workflow.results import across, markdown, measures, results
+from ppcore.workflow.usefulness import useful, usefulness
 
 PAGES = ("README.md", "data/README.md", "figures/README.md", "notebooks/README.md")
 LINK = re.compile(r'\]\(([^)\s]+)\)|<img src="([^"]+)"')

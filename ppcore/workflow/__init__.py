@@ -3,6 +3,7 @@
     snakemake   runs what is needed            notebooks   what a notebook declares, and its execution
     settings    all parameters                 parameters  those given on the command line
     cells       parameters cells               record      run.json
-    results     tables as Markdown             readme      README.md and figures/README.md
-    checks      `./run_all.sh test`            surroundings  the same for whoever starts a run
+    results     tables as Markdown             usefulness  those of notebook 11
+    readme      README.md, figures/README.md   checks      `./run_all.sh test`
+    surroundings  the same for whoever starts a run
 """

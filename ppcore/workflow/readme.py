@@ -13,7 +13,8 @@ from pathlib import Path
 from ppcore.study.errors import StudyError
 from ppcore.study.files import write_text
 from ppcore.study.runs import REPOSITORY
-from ppcore.workflow.results import measured, measures, results, slides_speed_table, speed_table, useful_tables
+from ppcore.workflow.results import measured, measures, results, slides_speed_table, speed_table
+from ppcore.workflow.usefulness import useful_tables
 
 MARK, END = "<!-- {} of {}; written by python -m ppcore.workflow.readme -->", "<!-- end -->"
 SPEED, SLIDES_SPEED = "demo/benchmark.csv", "demo/benchmark_slides.csv"

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ppcore.experiments import utility, variants
+from ppcore.experiments import variants
 from ppcore.methods.table import FLOOR, OURS, PRIORPATH
 from ppcore.metrics.findings import COLUMNS, methods_of, read_run, reading, scores, shown, told_apart
 from ppcore.metrics.table import IMAGE_METHODS, LABELS
+from ppcore.workflow.usefulness import useful, usefulness
 
 DIRECT = "coarse-to-image"  # left out of README's table of images
 SHOWN = {"mmd2": "MMD² to real test masks", "kd": "kd to real test masks"}  # README's tables
@@ -129,9 +130,9 @@ def _span(tables: Mapping[str, pd.DataFrame], method: str, metric: str) -> str:
     return _range([table.loc[(method, metric), "value"] for table in tables.values() if (method, metric) in table.index])
 
 
-def _range(values: Collection[float], number: str = ".3g") -> str:
+def _range(values: Collection[float]) -> str:
     """The least and the largest value, one number where they look alike."""
-    return " to ".join(dict.fromkeys(f"{value:{number}}" for value in (min(values), max(values)))) if len(values) else ""
+    return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values)))) if values else ""
 
 
 def _chance(tables: Mapping[str, pd.DataFrame], verdicts: Mapping[str, dict[str, str]],
@@ -148,59 +149,6 @@ def _chance(tables: Mapping[str, pd.DataFrame], verdicts: Mapping[str, dict[str,
                 unsafe += low <= tables[cohort].loc[(name, "mmd2"), "value"] <= high
     return (f"**Chance**: on {' and '.join(trainings)}, pix2pix was trained with {_range(counts)} seeds each; of the {told} "
             f"comparisons of shapes there that came out better or worse, {unsafe} could change with another seed.")
-
-
-def usefulness(folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
-    """Cohort -> the Dice of `utility.csv` over all seeds, by arm, test and n, where notebook 11 was run."""
-    tables = {folder.name: pd.read_csv(folder / "utility.csv", dtype={"n": str, "seed": str}) for folder in folders
-              if (folder / "utility.csv").exists()}
-    return {cohort: table[(table["seed"] == "mean") & (table["metric"] == "dice")].set_index(["arm", "test", "n"])
-            for cohort, table in tables.items()}
-
-
-def useful(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """What synthetic pairs and copy-paste change on other patients, of the same look and of another one."""
-    both, pasted = ("; ".join(_changes(tables, arm)) for arm in ("both", "copy-paste"))
-    if not both:
-        return []
-    return ["**Worth training on** (notebook 11, [all numbers](figures/README.md#worth-training-on)): pairs from "
-            "generators that saw n labelled patches alone, added to these, change the Dice of nuclei on other patients "
-            f"(in brackets, at which n that is told apart from no change): {both}."
-            + (f" One another's nuclei pasted in: {pasted}." if pasted else "")]
-
-
-def _changes(tables: Mapping[str, pd.DataFrame], arm: str) -> list[str]:
-    """Each cohort and look: the least and the largest change of Dice over n, and at which n it is told apart from none."""
-    parts = []
-    for cohort, table in tables.items():
-        changes = table.loc[table.index.get_level_values("arm") == f"{arm} - real"]
-        for test, rows in changes.groupby("test", sort=False):
-            if test in (utility.SAME, utility.OTHER):
-                verdicts = [utility.verdict(low, high) for low, high in zip(rows["low"], rows["high"])]
-                sizes = {word: [n for n, one in zip(rows.index.get_level_values("n"), verdicts) if one == word]
-                         for word in ("HELPS", "HARMS")}
-                told = "; ".join(f"{word} at n = {', '.join(found)}" for word, found in sizes.items() if found)
-                parts.append(f"{cohort}, {test}, {_range(rows['value'], '+.3f')} ({told or 'not told apart'})")
-    return parts
-
-
-def useful_tables(folders: Sequence[Path]) -> str:
-    """All tests of notebook 11, a table a cohort: real patches alone, then what each arm changes."""
-    pages = []
-    for cohort, table in usefulness(folders).items():
-        sizes = list(dict.fromkeys(table.index.get_level_values("n")))
-        rows = [[f"Dice of nuclei, {cohort}", *(f"n = {n}" for n in sizes)], ["---"] * (len(sizes) + 1)]
-        for test in dict.fromkeys(table.index.get_level_values("test")):
-            own = table.xs(test, level="test")
-            rows.append([f"{test}, real", *(f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-                                            for row in (own.loc["real", n] for n in sizes))])
-            for arm in list(utility.ARMS)[1:]:
-                cells = [own.loc[f"{arm} - real", n] for n in sizes]
-                rows.append([f"{test}, {arm} minus real", *(
-                    f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] {utility.verdict(row['low'], row['high'])}"
-                    for row in cells)])
-        pages.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
-    return "\n".join(pages)
 
 
 def measures(folders: Sequence[Path]) -> str:
