@@ -234,7 +234,8 @@ def cell_averages(runs: Mapping[str, tuple]) -> Figure:
                 axis.text(0.99, y, f"{int(mean['cells'])}/{int(mean['of'])}", ha="right", va="center", fontsize=6.5,
                           color="0.35", transform=axis.get_yaxis_transform())
             axis.axvline(0, color="0.8", linewidth=0.7, zorder=0)
-        axes[0, column].set_title(name_shown(cohort, 60 // len(runs)))
+        parts = [name_shown(part, 84 // len(runs)) for part in cohort.split("-")]
+        axes[0, column].set_title("-\n".join(parts), fontsize="small")
     right = max(axis.get_xlim()[1] for axis in axes.flat)
     axes[0, 0].set(yticks=list(places.values()), yticklabels=[LABELS.get(name, name) for name in places],
                    ylabel="3 x 3 cells of the t-SNE", xlim=(None, 1.35 * right))  # room for the counts
