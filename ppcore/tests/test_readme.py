@@ -105,7 +105,7 @@ def test_trainings_of_one_method_are_averaged_and_their_spread_is_told(stored):
     pd.concat([METRICS, *found]).to_csv(stored / "demo" / "X" / "metrics.csv", index=False)
     text = results([stored / "demo" / "X"])
     assert "| noise image (ours) | 0.45 [0.4, 0.5] |" in text
-    assert ("- **Seeds**, 2 trainings of each: MMD², noise GAN (ours): X 0.1 to 0.3; "
+    assert ("- **Seeds**, 2 trainings of each, of which the tables show the mean: MMD², noise GAN (ours): X 0.1 to 0.3; "
             "kd of images, noise image (ours): X 0.4 to 0.5.") in text
 
 

@@ -106,7 +106,7 @@ def _seeds(runs: Mapping[str, pd.DataFrame]) -> list[str]:
                     found.setdefault(f"{title}, {LABELS[method]}", []).append(
                         f"{cohort} {values.min():.3g} to {values.max():.3g}")
     spans = "; ".join(f"{what}: {', '.join(cohorts)}" for what, cohorts in found.items())
-    return [f"**Seeds**, {_range(counts)} trainings of each: {spans}."] if found else []
+    return [f"**Seeds**, {_range(counts)} trainings of each, of which the tables show the mean: {spans}."] if found else []
 
 
 def _fid(runs: Mapping[str, pd.DataFrame]) -> str:
